@@ -1,0 +1,5 @@
+"""Variational inference for deep models, on JAX. `import varinf as vi`."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
