@@ -1,0 +1,14 @@
+from ._known import KnownData as KnownData
+from ._known import has_split as has_split
+from ._known import known as known
+from ._open import open as open
+from ._order import order as order
+from ._order import split as split
+from ._prefetch import prefetch as prefetch
+from ._source import ArraySource as ArraySource
+from ._source import Source as Source
+from ._source import Spec as Spec
+from ._source import Subset as Subset
+from ._source import source as source
+from ._summary import Summary as Summary
+from ._summary import summarize as summarize

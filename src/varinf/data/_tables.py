@@ -1,0 +1,120 @@
+"""Tables: CSV and Parquet, read by PyArrow into one matrix of their numeric columns."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from varinf.errors import InputError
+
+from ._faults import reading
+from ._source import ArraySource
+
+_LABELS = ("label", "labels", "class")
+
+
+def open_csv(path: Path) -> ArraySource:
+    """The rows of a CSV file, separated by commas, semicolons or tabs; a first row of names is expected.
+
+    Where every name of the first row is a number there is no such row, and the columns are called f0, f1, ...
+    Empty cells are NaN.
+    """
+    with reading(path, "a CSV file"):
+        from pyarrow import csv
+
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: expected a CSV file, got an empty one")
+        plain = not path.name.lower().endswith(".gz")
+        parse = csv.ParseOptions(delimiter=_delimiter(path) if plain else ",")
+        table = csv.read_csv(path, parse_options=parse)
+        if all(_is_number(name) for name in table.column_names):
+            options = csv.ReadOptions(autogenerate_column_names=True)
+            table = csv.read_csv(path, parse_options=parse, read_options=options)
+        return _source(table, path)
+
+
+def open_parquet(path: Path) -> ArraySource:
+    """The rows of a Parquet file."""
+    with reading(path, "a Parquet file"):
+        from pyarrow import parquet
+
+        with parquet.ParquetFile(path) as file:
+            return _source(file.read(), path)
+
+
+def _source(table: Any, path: Path) -> ArraySource:
+    import pyarrow as pa
+
+    labels, names, columns = None, [], []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        kind = column.type
+        if isinstance(kind, pa.DictionaryType):
+            kind = kind.value_type
+        if _is_text(kind) and name.lower() in _LABELS and labels is None:
+            labels = np.array([str(value.as_py() or "") for value in column])
+        elif _is_numeric(kind):
+            names.append(name)
+            columns.append(column)
+        else:
+            example = next((value.as_py() for value in column if value.is_valid), None)
+            raise InputError(
+                f"{path}: expected numbers in every column, got {kind} in column {name!r} "
+                f"({str(example)[:40]!r}, for example); drop or encode it, or name it 'label' to colour "
+                f"pictures by it"
+            )
+    if not columns or table.num_rows == 0:
+        raise InputError(
+            f"{path}: expected rows of numbers, got {table.num_rows} rows and {len(columns)} columns"
+        )
+    rows = np.empty((table.num_rows, len(columns)), _common_dtype(columns))
+    for i, column in enumerate(columns):
+        rows[:, i] = _values(column)
+    return ArraySource(rows, labels=labels, columns=names, name=str(path))
+
+
+def _values(column: Any) -> np.ndarray:
+    """One column as numbers, with NaN where it is empty."""
+    import pyarrow as pa
+
+    if isinstance(column.type, pa.DictionaryType):
+        column = column.cast(column.type.value_type)
+    if not pa.types.is_floating(column.type) and (column.null_count or not pa.types.is_integer(column.type)):
+        # bool to int first: PyArrow has no cast from bool to double.
+        column = column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
+        column = column.cast(pa.float64(), safe=False)
+    return column.to_numpy()
+
+
+def _common_dtype(columns: list[Any]) -> np.dtype:
+    """float32 where every column is that or less precise, else float64."""
+    import pyarrow as pa
+
+    small = all(pa.types.is_floating(column.type) and column.type.bit_width <= 32 for column in columns)
+    return np.dtype(np.float32 if small else np.float64)
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _is_numeric(kind: Any) -> bool:
+    import pyarrow as pa
+
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    return number or pa.types.is_boolean(kind) or pa.types.is_null(kind)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _delimiter(path: Path) -> str:
+    with path.open("rb") as file:
+        line = file.readline(1 << 16)
+    return next((mark for mark in (",", ";", "\t") if mark.encode() in line), ",")
