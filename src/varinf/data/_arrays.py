@@ -93,6 +93,8 @@ def _header(file) -> tuple[np.dtype, tuple[int, ...], bool]:
         version = np.lib.format.read_magic(file)
         if version == (1, 0):
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        elif version > (3, 0):
+            raise ValueError(f"its format is version {version}, which is not known")
         else:
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
     if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize >= 2**63:

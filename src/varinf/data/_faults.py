@@ -17,8 +17,8 @@ def one_line(error: BaseException, limit: int = 160) -> str:
 def reading(path: str | Path, what: str) -> Iterator[None]:
     """Whatever fails inside becomes an `InputError` that names `path`.
 
-    Libraries raise a dozen types on damaged bytes (SyntaxError, struct.error, zlib.error, MemoryError ...), so
-    no list of them would be complete.
+    Libraries raise a dozen types on damaged bytes (SyntaxError, struct.error, zlib.error, MemoryError), so no
+    list of them would be complete.
     """
     try:
         yield

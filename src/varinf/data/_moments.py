@@ -20,12 +20,18 @@ class Moments:
 
     def __init__(self, width: int, dtype: np.dtype):
         self._count = np.zeros(width, np.int64)
-        self.mean, self.squares = np.zeros(width), np.zeros(width)
+        self._shift = np.zeros(width)
+        self._mean, self.squares = np.zeros(width), np.zeros(width)
+        self._started = False
         self.minimum, self.maximum = np.inf, -np.inf
         self.whole = True
         self.non_finite = 0
         self.first: tuple[int, int, float] = (-1, -1, np.nan)
         self._add = self._add_bytes if dtype in (np.uint8, np.bool_) else self._add_numbers
+
+    @property
+    def mean(self) -> np.ndarray:
+        return self._mean + self._shift
 
     def add(self, block: np.ndarray, start: int) -> None:
         """Takes in `block`, `[rows, width]`, whose first row has the number `start`."""
@@ -37,6 +43,10 @@ class Moments:
             self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
             if self.non_finite:
                 return
+            if not self._started and self._add == self._add_numbers:
+                # Counted from the first row, a constant column has a variance of exactly 0.
+                self._shift = block[0].astype(np.float64)
+            self._started = True
             width = min(block.shape[1], 4096)
             rows = max(_TILE // width, 1)
             for left in range(0, block.shape[1], width):
@@ -59,31 +69,28 @@ class Moments:
             total = (ones @ values).astype(np.int64)
             values *= values
             squared = (ones @ values).astype(np.int64)
-            # In whole numbers there is no cancellation: a constant column has a variance of exactly 0.
-            self._combine(
-                len(values), total / len(values), (len(values) * squared - total**2) / len(values), columns
-            )
+            # In whole numbers nothing cancels.
+            n = len(values)
+            self._combine(n, total / n, (n * squared - total**2) / n, columns)
 
     def _add_numbers(self, tile: np.ndarray, columns: slice) -> None:
         if self.whole and tile.dtype.kind == "f":
             self.whole = bool((np.rint(tile) == tile).all())
         # Columns in the outer loop where there are few of them: NumPy's inner loops are then long.
-        values = np.asarray(tile.T, np.float64, order="C") if tile.shape[1] < 64 else tile.astype(np.float64)
         axis = 1 if tile.shape[1] < 64 else 0
-        n = len(tile)
-        mean = _sum(values, axis) / n
+        values = np.array(tile.T if axis else tile, np.float64, order="C")
+        values -= np.expand_dims(self._shift[columns], axis)
+        mean = _sum(values, axis) / len(tile)
         values -= np.expand_dims(mean, axis)
-        rest = _sum(values, axis)
         values *= values
-        # `rest` is what rounding left in the mean; both are put right by it.
-        self._combine(n, mean + rest / n, _sum(values, axis) - rest**2 / n, columns)
+        self._combine(len(tile), mean, _sum(values, axis), columns)
 
     def _combine(self, n: int, mean: np.ndarray, squares: np.ndarray, columns: slice) -> None:
         before = self._count[columns]
         total = before + n
-        apart = mean - self.mean[columns]
-        self.mean[columns] += apart * (n / total)
-        self.squares[columns] += np.maximum(squares, 0.0) + apart**2 * (before * (n / total))
+        apart = mean - self._mean[columns]
+        self._mean[columns] += apart * (n / total)
+        self.squares[columns] += squares + apart**2 * (before * (n / total))
         self._count[columns] = total
 
 

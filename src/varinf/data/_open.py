@@ -30,7 +30,8 @@ def open(
     Args:
         where: `"digits"`, `"mnist"` or `"fashion-mnist"`; or the path of a folder of PNG or JPEG images (the
             names of sub-folders are labels), of a folder of IDX files named as MNIST's, or of a `.npy`,
-            `.npz`, IDX, CSV or Parquet file. A name goes before a path; write `./digits` for a folder of that name.
+            `.npz`, IDX, CSV or Parquet file. A name goes before a path: a folder of that name is
+            `./digits`.
         split: "train", or "test" where the data came with one (see `has_split`).
         resize: `(height, width)` in pixels, or one number for both; for folders of images.
         array: which array of a `.npz` file.
@@ -46,8 +47,8 @@ def open(
     if isinstance(where, str) and where in NAMES:
         _refuse(where, resize=resize, array=array)
         return open_known(where, split)
-    path = Path(where).expanduser()
-    with reading(path, "a file or a folder"):
+    with reading(where, "a path"):
+        path = Path(where).expanduser()
         if not path.exists():
             near = get_close_matches(str(where), NAMES, n=1, cutoff=0.6)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -71,6 +72,8 @@ def _open_folder(path: Path, split: str, resize: tuple[int, int] | int | None, a
 def _open_file(path: Path, split: str, resize: tuple[int, int] | int | None, array: str | None) -> Source:
     name = path.name.lower()
     _refuse_split(path, split)
+    if not path.is_file():
+        raise InputError(f"{path}: expected a file or a folder, got a device or a pipe")
     if name.endswith(SUFFIXES):
         raise InputError(f"{path} is a single image; expected the folder that holds the images")
     _refuse(path, resize=resize)

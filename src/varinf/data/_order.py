@@ -19,7 +19,7 @@ def order(seed: int, epoch: int, n: int) -> np.ndarray:
         A permutation, `[n]`; int32 where that is enough (60 million rows of int64 take half a gigabyte).
     """
     rows = np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)
-    key = np.array([seed % 2**64, epoch % 2**64], dtype=np.uint64)
+    key = np.array([int(seed) % 2**64, int(epoch) % 2**64], dtype=np.uint64)
     np.random.Generator(np.random.Philox(key=key)).shuffle(rows)
     return rows
 

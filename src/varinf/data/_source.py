@@ -130,7 +130,7 @@ class Subset:
         self.source, self.rows = source, rows
         self.name: str = getattr(source, "name", "the data")
         labels = getattr(source, "labels", None)
-        self.labels: np.ndarray | None = None if labels is None else labels[rows]
+        self.labels: np.ndarray | None = None if labels is None else np.asarray(labels)[rows]
 
     @property
     def spec(self) -> Spec | tuple[Spec, ...]:

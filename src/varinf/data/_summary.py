@@ -1,6 +1,7 @@
 """What must be known of data before a fit, gathered in one pass by blocks."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def summarize(source: Source, block_bytes: int = 1 << 24) -> Summary | tuple[Sum
         for start, block in _blocks(source, specs, block_bytes):
             arrays = block if isinstance(block, tuple) else (block,)
             for one, array in zip(passes, arrays, strict=True):
-                array = np.ascontiguousarray(array)
+                array = one.check(array)
                 hashed = hasher.submit(one.hash.update, array.reshape(-1).view(np.uint8).data)
                 one.moments.add(array.reshape(len(array), -1), start)
                 hashed.result()
@@ -79,8 +80,16 @@ class _Pass:
 
     def __init__(self, spec: Spec, count: int):
         self.spec, self.count = spec, count
-        self.hash = hashlib.sha256(f"{spec.dtype.name} {spec.shape} {count} ".encode())
-        self.moments = Moments(int(np.prod(spec.shape, dtype=np.int64)), spec.dtype)
+        self.hash = hashlib.sha256(f"{np.dtype(spec.dtype).name} {spec.shape} {count} ".encode())
+        self.moments = Moments(math.prod(spec.shape), np.dtype(spec.dtype))
+
+    def check(self, array: np.ndarray) -> np.ndarray:
+        if array.shape[1:] != self.spec.shape or array.dtype != self.spec.dtype:
+            raise InputError(
+                f"expected rows of {self.spec.dtype} and shape {self.spec.shape} by the source's spec, "
+                f"its take gave {array.dtype} and {array.shape[1:]}"
+            )
+        return np.ascontiguousarray(array)
 
     def result(self, source: Source) -> Summary:
         moments = self.moments
@@ -117,7 +126,7 @@ class _Pass:
 
 
 def _blocks(source: Source, specs: tuple[Spec, ...], block_bytes: int) -> Iterator[tuple[int, Rows]]:
-    row_bytes = sum(int(np.prod(spec.shape, dtype=np.int64)) * spec.dtype.itemsize for spec in specs)
+    row_bytes = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs)
     step = min(max(block_bytes // max(row_bytes, 1), 1), _MAX_ROWS)
     for start in range(0, len(source), step):
         stop = min(start + step, len(source))

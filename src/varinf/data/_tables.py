@@ -11,6 +11,7 @@ from ._faults import reading
 from ._source import ArraySource
 
 _LABELS = ("label", "labels", "class")
+_BLOCK = 1 << 23  # bytes that PyArrow parses at a time; no line may be longer
 
 
 def open_csv(path: Path) -> ArraySource:
@@ -26,9 +27,10 @@ def open_csv(path: Path) -> ArraySource:
             raise InputError(f"{path}: expected a CSV file, got an empty one")
         plain = not path.name.lower().endswith(".gz")
         parse = csv.ParseOptions(delimiter=_delimiter(path) if plain else ",")
-        table = csv.read_csv(path, parse_options=parse)
-        if all(_is_number(name) for name in table.column_names):
-            options = csv.ReadOptions(autogenerate_column_names=True)
+        options = csv.ReadOptions(block_size=_BLOCK)
+        table = csv.read_csv(path, parse_options=parse, read_options=options)
+        if _are_numbers(table.column_names):
+            options.autogenerate_column_names = True
             table = csv.read_csv(path, parse_options=parse, read_options=options)
         return _source(table, path)
 
@@ -51,7 +53,7 @@ def _source(table: Any, path: Path) -> ArraySource:
         if isinstance(kind, pa.DictionaryType):
             kind = kind.value_type
         if _is_text(kind) and name.lower() in _LABELS and labels is None:
-            labels = np.array([str(value.as_py() or "") for value in column])
+            labels = np.array([value or "" for value in column.to_pylist()], dtype=str)
         elif _is_numeric(kind):
             names.append(name)
             columns.append(column)
@@ -106,12 +108,12 @@ def _is_numeric(kind: Any) -> bool:
     return number or pa.types.is_boolean(kind) or pa.types.is_null(kind)
 
 
-def _is_number(text: str) -> bool:
+def _are_numbers(names: list[str]) -> bool:
+    """Whether what was read as a row of names is a row of numbers, some of them missing perhaps."""
     try:
-        float(text)
+        return bool([float(name) for name in names if name])
     except ValueError:
         return False
-    return True
 
 
 def _delimiter(path: Path) -> str:
