@@ -3,4 +3,14 @@ from . import distributions as distributions
 from . import evaluate as evaluate
 from . import likelihoods as likelihoods
 from . import networks as networks
+from . import objectives as objectives
 from . import posteriors as posteriors
+from . import train as train
+from .errors import InputError as InputError
+from .errors import NonFiniteError as NonFiniteError
+from .models import VAE as VAE
+from .models import load as load
+from .models import save as save
+from .objectives import ELBO as ELBO
+from .objectives import IWAE as IWAE
+from .train import fit as fit

@@ -1,3 +1,14 @@
-import lazy_loader
+"""NumPyro's distributions, with what they lack, under one roof. `from varinf import distributions as vd`."""
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from numpyro.distributions import *  # noqa: F403
+
+from varinf.distributions._bernoulli import Bernoulli as Bernoulli
+from varinf.distributions._categorical import Categorical as Categorical
+from varinf.distributions._continuous_bernoulli import ContinuousBernoulli as ContinuousBernoulli
+from varinf.distributions._diag_normal import MultivariateNormalDiag as MultivariateNormalDiag
+from varinf.distributions._discretized_logistic import DiscretizedLogistic as DiscretizedLogistic
+from varinf.distributions._independent import Independent as Independent
+from varinf.distributions._kl import NoClosedForm as NoClosedForm
+from varinf.distributions._kl import kl_divergence as kl_divergence
+from varinf.distributions._kl import kl_per_dimension as kl_per_dimension
+from varinf.distributions._softplus import softplus as softplus

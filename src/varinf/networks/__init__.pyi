@@ -1,0 +1,9 @@
+from ._activations import ACTIVATIONS as ACTIVATIONS
+from ._conv import ConvDecoder as ConvDecoder
+from ._conv import ConvEncoder as ConvEncoder
+from ._conv_pair import CONV_PAIR as CONV_PAIR
+from ._linear import Linear as Linear
+from ._mlp import MLP as MLP
+from ._pairs import MLP_PAIR as MLP_PAIR
+from ._pairs import NetworkPair as NetworkPair
+from ._table import NETWORKS as NETWORKS

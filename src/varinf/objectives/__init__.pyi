@@ -1,0 +1,11 @@
+from ._elbo import ELBO as ELBO
+from ._iwae import IWAE as IWAE
+from ._objective import AbstractObjective as AbstractObjective
+from ._objective import value_and_grad as value_and_grad
+from ._table import OBJECTIVES as OBJECTIVES
+from ._terms import Batch as Batch
+from ._terms import Draw as Draw
+from ._terms import Latent as Latent
+from ._terms import Request as Request
+from ._terms import Terms as Terms
+from ._warmup import LinearWarmup as LinearWarmup

@@ -1,0 +1,95 @@
+"""Files that are there whole or not at all, and pairs of arrays and JSON with a checksum."""
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from varinf.errors import InputError
+
+FORMAT = 1
+
+
+class DamagedFileError(InputError):
+    """A file of varinf's that is incomplete, changed, or of a version that is not known."""
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file so that after a crash at any moment there is the old content or the new, whole.
+
+    Raises:
+        OSError: the system refused; the old content is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last through a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_arrays(stem: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    """Write `stem`.safetensors, then `stem`.json, which holds `meta` and the checksum of the other.
+
+    The JSON comes last: a crash before it leaves no new JSON, and readers go by the JSON.
+    """
+    from safetensors.numpy import save
+
+    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    head = {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest(), **meta}
+    write_file(_with_suffix(stem, ".safetensors"), content)
+    write_file(_with_suffix(stem, ".json"), (json.dumps(head, indent=1) + "\n").encode())
+
+
+def read_arrays(stem: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What `write_arrays` wrote: the arrays, and the JSON.
+
+    Raises:
+        DamagedFileError: missing, changed, or of a newer format; one line says which.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    tensors, path = _with_suffix(stem, ".safetensors"), _with_suffix(stem, ".json")
+    try:
+        head = json.loads(path.read_text())
+        content = tensors.read_bytes()
+    except FileNotFoundError as error:
+        raise DamagedFileError(f"no such file: {error.filename}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise DamagedFileError(f"{path} is damaged: it is no JSON") from None
+    if not isinstance(head, dict) or not isinstance(head.get("format"), int):
+        raise DamagedFileError(f"{path} is no file of varinf's: it names no format")
+    if head["format"] > FORMAT:
+        raise DamagedFileError(
+            f"{path} has format {head['format']}, written by a newer varinf; this one reads up to {FORMAT}: upgrade"
+        )
+    if hashlib.sha256(content).hexdigest() != head.get("sha256"):
+        raise DamagedFileError(f"{tensors} is damaged: its checksum differs from the one in {path.name}")
+    try:
+        return load(content), head
+    except SafetensorError as error:
+        raise DamagedFileError(f"{tensors} is damaged: {error}") from None
+
+
+def _with_suffix(stem: Path, suffix: str) -> Path:
+    return stem.with_name(stem.name + suffix)

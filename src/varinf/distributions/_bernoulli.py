@@ -1,0 +1,60 @@
+import jax
+import jax.numpy as jnp
+from numpyro.distributions import Distribution, constraints
+
+from varinf.distributions._softplus import softplus
+
+
+class Bernoulli(Distribution):
+    """Bernoulli distribution with a cheap, stable log-likelihood, from logits or probabilities.
+
+    A value that is neither 0 nor 1 has probability zero, so its `log_prob` is −inf. With `soft_targets` a
+    value t in [0, 1] scores t ln p + (1 − t) ln(1 − p), the cross entropy, which is no log-likelihood.
+
+    Args:
+        probs: probabilities of a one, `[*batch]`; or
+        logits: their log-odds, `[*batch]`.
+        soft_targets: score grey values by the cross entropy.
+    """
+
+    arg_constraints = {"logits": constraints.real}  # noqa: RUF012  (NumPyro's protocol)
+    support = constraints.boolean
+    has_enumerate_support = True
+    pytree_data_fields = ("logits",)
+    pytree_aux_fields = ("soft_targets",)
+
+    def __init__(self, probs=None, logits=None, *, soft_targets: bool = False, validate_args: bool | None = None):
+        if (probs is None) == (logits is None):
+            raise ValueError("Bernoulli: expected one of probs and logits")
+        self.logits = jnp.asarray(logits) if probs is None else jax.scipy.special.logit(probs)
+        self.soft_targets = soft_targets
+        super().__init__(jnp.shape(self.logits), validate_args=validate_args)
+
+    def sample(self, key, sample_shape=()):
+        draws = jax.random.bernoulli(key, self.probs, (*sample_shape, *self.batch_shape))
+        return draws.astype(jnp.result_type(int))
+
+    def log_prob(self, value):
+        log_prob = value * self.logits - softplus(self.logits)
+        if self.soft_targets:
+            return log_prob
+        return jnp.where((value == 0) | (value == 1), log_prob, -jnp.inf)
+
+    @property
+    def probs(self):
+        return jax.nn.sigmoid(self.logits)
+
+    @property
+    def mean(self):
+        return self.probs
+
+    @property
+    def variance(self):
+        return self.probs * (1 - self.probs)
+
+    def entropy(self):
+        return softplus(self.logits) - self.probs * self.logits
+
+    def enumerate_support(self, expand: bool = True):
+        values = jnp.arange(2).reshape((2,) + (1,) * len(self.batch_shape))
+        return jnp.broadcast_to(values, (2, *self.batch_shape)) if expand else values

@@ -1,0 +1,37 @@
+import jax
+import jax.numpy as jnp
+from numpyro.distributions import CategoricalLogits
+
+
+class Categorical(CategoricalLogits):
+    """Categorical distribution over 0..K−1, from logits or probabilities.
+
+    Its mean and variance are those of the number of the class, which mean something for ordered classes.
+
+    Args:
+        probs: probabilities, `[*batch, K]`; or
+        logits: their logarithms up to a constant, `[*batch, K]`.
+    """
+
+    def __init__(self, probs=None, logits=None, *, validate_args: bool | None = None):
+        if (probs is None) == (logits is None):
+            raise ValueError("Categorical: expected one of probs and logits")
+        super().__init__(jnp.asarray(logits) if probs is None else jnp.log(probs), validate_args=validate_args)
+
+    def log_prob(self, value):
+        log_probs = jax.nn.log_softmax(self.logits, axis=-1)
+        classes = log_probs.shape[-1]
+        value, log_probs = jnp.broadcast_arrays(jnp.expand_dims(jnp.asarray(value), -1), log_probs)
+        index = value[..., :1]
+        known = (index >= 0) & (index < classes) & (index == jnp.floor(index))
+        picked = jnp.take_along_axis(log_probs, jnp.clip(index, 0, classes - 1).astype(int), axis=-1)
+        return jnp.where(known, picked, -jnp.inf)[..., 0]
+
+    @property
+    def mean(self):
+        return self.probs @ jnp.arange(self.probs.shape[-1], dtype=self.probs.dtype)
+
+    @property
+    def variance(self):
+        squares = jnp.arange(self.probs.shape[-1], dtype=self.probs.dtype) ** 2
+        return self.probs @ squares - self.mean**2

@@ -1,0 +1,17 @@
+import jax.numpy as jnp
+from numpyro import distributions as numpyro_distributions
+
+
+class Independent(numpyro_distributions.Independent):
+    """The last `ndims` batch dimensions of a distribution, taken as one event: log densities are summed.
+
+    As NumPyro's, and right for values with more leading dimensions than the base has.
+
+    Args:
+        base: a distribution with batch shape `[*batch, *event]`.
+        ndims: how many dimensions make one datum.
+    """
+
+    def log_prob(self, value, *args, **kwargs):
+        axes = tuple(range(-self.reinterpreted_batch_ndims, 0))
+        return jnp.sum(self.base_dist.log_prob(value, *args, **kwargs), axes)

@@ -1,0 +1,204 @@
+"""How rows, as they are stored, become what a model has a density over."""
+
+import abc
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray, PyTree
+from numpyro.distributions import Distribution, Independent
+
+from varinf._tree import Constant
+from varinf.data import Summary
+from varinf.errors import InputError
+
+
+class AbstractObservation(eqx.Module):
+    """The border between stored rows and a model: a check, a step on the host, a step on the device."""
+
+    @abc.abstractmethod
+    def check(self, summary: Summary) -> None:
+        """Refuse data outside what can be observed.
+
+        Raises:
+            InputError: what was expected, what came, what to do.
+        """
+
+    @abc.abstractmethod
+    def prepare(self, rows: np.ndarray) -> np.ndarray:
+        """The rows as they go to the device, worked out in double precision where digits are at stake."""
+
+    @abc.abstractmethod
+    def __call__(self, rows: PyTree[Array], *, key: PRNGKeyArray | None) -> PyTree[Array]:
+        """The observations at prepared rows; with `key=None`, their mean where they are random."""
+
+    @abc.abstractmethod
+    def log_det(self) -> Array:
+        """ln |d observation / d stored row|: added to a log density, it is one in the stored units, in nats."""
+
+    @abc.abstractmethod
+    def restore(self, p: Distribution) -> Distribution:
+        """A distribution over observations, as one over rows in the stored units."""
+
+
+class AsGiven(AbstractObservation):
+    """Rows are observed as they are; whole numbers and truth values become floats."""
+
+    def check(self, summary: Summary) -> None:
+        pass
+
+    def prepare(self, rows: np.ndarray) -> np.ndarray:
+        return rows
+
+    def __call__(self, rows: PyTree[Array], *, key: PRNGKeyArray | None) -> PyTree[Array]:
+        return jax.tree.map(as_float, rows)
+
+    def log_det(self) -> Array:
+        return jnp.zeros(())
+
+    def restore(self, p: Distribution) -> Distribution:
+        return p
+
+
+class Binarized(AbstractObservation):
+    """Pixels as zeros and ones.
+
+    Args:
+        way: "dynamic": each time a row is visited, a pixel is one with probability value / max_value;
+            "threshold": one where the value is above half of max_value; "none": grey values are kept as they
+            are, as soft targets, and what comes of them is no log-likelihood; "given": the rows must hold
+            zeros and ones.
+        max_value: the stored value that means white.
+    """
+
+    way: str = eqx.field(static=True)
+    max_value: float = eqx.field(static=True)
+
+    def check(self, summary: Summary) -> None:
+        low, high = summary.minimum, summary.maximum
+        if self.way == "given" and not summary.binary:
+            raise InputError(
+                f"expected zeros and ones for a Bernoulli likelihood, got values from {low:g} to {high:g}; pass "
+                f"binarize='dynamic' or 'threshold' with scale={max(high, 1):g} (the value of white), or another "
+                "likelihood such as 'gaussian'"
+            )
+        if low < 0 or high > self.max_value:
+            raise InputError(
+                f"expected pixels in [0, {self.max_value:g}] for a Bernoulli likelihood, got values from {low:g} to "
+                f"{high:g}; pass scale={high:g}, or likelihood='gaussian'"
+            )
+
+    def prepare(self, rows: np.ndarray) -> np.ndarray:
+        return rows
+
+    def __call__(self, rows: Array, *, key: PRNGKeyArray | None) -> Array:
+        if self.way == "threshold":
+            return as_float(rows > self.max_value / 2)
+        grey = as_float(rows)
+        if self.max_value != 1:
+            grey = grey / self.max_value
+        if self.way == "dynamic" and key is not None:
+            return as_float(jax.random.uniform(key, grey.shape, grey.dtype) < grey)
+        return grey
+
+    def log_det(self) -> Array:
+        return jnp.zeros(())
+
+    def restore(self, p: Distribution) -> Distribution:
+        return p
+
+
+class Rescaled(AbstractObservation):
+    """Values in [0, max_value], divided by max_value; densities are those of the values in [0, 1]."""
+
+    max_value: float = eqx.field(static=True)
+
+    def check(self, summary: Summary) -> None:
+        if summary.minimum < 0 or summary.maximum > self.max_value:
+            raise InputError(
+                f"expected values in [0, {self.max_value:g}] for a continuous Bernoulli likelihood, got values from "
+                f"{summary.minimum:g} to {summary.maximum:g}; pass scale={summary.maximum:g}, or likelihood='gaussian'"
+            )
+
+    def prepare(self, rows: np.ndarray) -> np.ndarray:
+        return rows
+
+    def __call__(self, rows: Array, *, key: PRNGKeyArray | None) -> Array:
+        return as_float(rows) / self.max_value
+
+    def log_det(self) -> Array:
+        return jnp.zeros(())
+
+    def restore(self, p: Distribution) -> Distribution:
+        return p
+
+
+class Whole(AbstractObservation):
+    """Whole numbers from 0 to `max_value`, or to no end where that is None, observed as they are."""
+
+    likelihood: str = eqx.field(static=True)
+    max_value: int | None = eqx.field(static=True)
+
+    def check(self, summary: Summary) -> None:
+        low, high = summary.minimum, summary.maximum
+        if low < 0 or not summary.whole or (self.max_value is not None and high > self.max_value):
+            wanted = "whole numbers from 0" + ("" if self.max_value is None else f" to {self.max_value}")
+            came = "values" if summary.whole else "fractions"
+            raise InputError(
+                f"expected {wanted} for a {self.likelihood} likelihood, got {came} from {low:g} to {high:g}; "
+                "use likelihood='gaussian', or rescale the data"
+            )
+
+    def prepare(self, rows: np.ndarray) -> np.ndarray:
+        return rows
+
+    def __call__(self, rows: Array, *, key: PRNGKeyArray | None) -> Array:
+        return as_float(rows)
+
+    def log_det(self) -> Array:
+        return jnp.zeros(())
+
+    def restore(self, p: Distribution) -> Distribution:
+        return p
+
+
+class Standardized(AbstractObservation, Constant):
+    """Real numbers, shifted and scaled on the host in double precision; every density is in the stored units.
+
+    Attributes:
+        shift: what is taken off, double precision, of the shape of a row or ().
+        unit: what is divided by, likewise.
+        size: how many numbers a row has.
+    """
+
+    shift: np.ndarray
+    unit: np.ndarray
+    size: int = eqx.field(static=True)
+
+    def check(self, summary: Summary) -> None:
+        pass
+
+    def prepare(self, rows: np.ndarray) -> np.ndarray:
+        # In float32 a column such as 1e9 ± 1 would lose all its digits, so the difference is taken before.
+        # Where the caller works in double precision on the device, it is kept.
+        wide = (np.asarray(rows, np.float64) - np.asarray(self.shift)) / np.asarray(self.unit)
+        return wide.astype(jnp.result_type(float))
+
+    def __call__(self, rows: Array, *, key: PRNGKeyArray | None) -> Array:
+        return as_float(rows)
+
+    def log_det(self) -> Array:
+        return -jnp.log(jnp.asarray(self.unit)).mean() * self.size
+
+    def restore(self, p: Distribution) -> Distribution:
+        if not isinstance(p, Independent):
+            raise TypeError(f"expected an Independent of a location-scale family, got {type(p).__name__}")
+        base = p.base_dist
+        shift, unit = jnp.asarray(self.shift), jnp.asarray(self.unit)
+        return type(p)(type(base)(shift + unit * base.loc, unit * base.scale), p.reinterpreted_batch_ndims)
+
+
+def as_float(x: Array) -> Array:
+    """Floats as they are; whole numbers and truth values as floats of the default width."""
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))

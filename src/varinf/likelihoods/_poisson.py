@@ -1,0 +1,24 @@
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpyro.distributions import Poisson as PoissonDistribution
+
+from varinf.data import Summary
+from varinf.likelihoods._features import log1p
+from varinf.likelihoods._likelihood import AbstractLikelihood, DataOptions, Parts
+from varinf.likelihoods._observation import Whole
+
+
+class Poisson(AbstractLikelihood):
+    """Counts; the network gives the logarithm of the rate."""
+
+    @classmethod
+    def for_data(cls, event_shape: tuple[int, ...], options: DataOptions, summary: Summary | None) -> Parts:
+        bias = None if summary is None else np.log(np.maximum(summary.mean, 1e-3))
+        return Parts(cls(), Whole("poisson", None), log1p, event_shape, bias)
+
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return event_shape
+
+    def __call__(self, output: Float[Array, "..."]) -> PoissonDistribution:
+        return PoissonDistribution(jnp.exp(output))

@@ -1,0 +1,105 @@
+import json
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from varinf._table import known
+from varinf.data import Summary
+from varinf.distributions import MultivariateNormalDiag
+from varinf.errors import InputError
+from varinf.likelihoods import LIKELIHOODS, DataOptions
+from varinf.models._decoder import Decoder
+from varinf.networks import ACTIVATIONS, NETWORKS
+from varinf.posteriors import POSTERIORS, Amortized
+
+if TYPE_CHECKING:
+    from varinf.models._vae import VAE
+
+
+def build_vae(
+    cls: type["VAE"],
+    *,
+    event_shape: tuple[int, ...],
+    latent_dim: int = 2,
+    hidden: tuple[int, ...] | None = None,
+    network: str = "mlp",
+    activation: str = "relu",
+    likelihood: str = "bernoulli",
+    posterior: str = "mean_field",
+    scale: float = 1.0,
+    binarize: str | None = None,
+    variance: str | float | None = None,
+    num_values: int | None = None,
+    precision: str = "float32",
+    summary: Summary | None = None,
+    key: PRNGKeyArray,
+) -> "VAE":
+    """A VAE with prior N(0, I), an amortised posterior, and two networks that mirror each other.
+
+    Args:
+        cls: the class, given when called as `VAE.build`.
+        event_shape: the shape of a row: (height, width), (height, width, channels) or (columns,).
+        latent_dim: numbers in a code.
+        hidden: units of the hidden layers of the encoder ("mlp"), or channels of its convolutions ("conv"); the
+            decoder has them in reverse. None takes the network's own default.
+        network: a name in `varinf.networks.NETWORKS`.
+        activation: a name in `varinf.networks.ACTIVATIONS`.
+        likelihood: a name in `varinf.likelihoods.LIKELIHOODS`.
+        posterior: a name in `varinf.posteriors.POSTERIORS`.
+        scale: the stored value that means white, for pixels (255 for 8-bit ones).
+        binarize: "dynamic", "threshold", "none" (soft targets), or None where the data are zeros and ones.
+        variance: of a Gaussian likelihood: "per_dimension", "shared", or a known number; None: per dimension for
+            tables, shared for images.
+        num_values: how many values a categorical or discretised likelihood takes; None reads it off the summary.
+        precision: of the matrix products, "float32" or "bfloat16".
+        summary: of the training data (`varinf.data.summarize`): sets the output bias to the data's mean, and the
+            units of a Gaussian likelihood.
+        key: for the initial weights.
+
+    Raises:
+        InputError: an unknown name, or a setting that the others rule out.
+    """
+    event_shape = tuple(int(n) for n in event_shape)
+    known("precision", precision, ("float32", "bfloat16"))
+    pair = NETWORKS[network]
+    if len(event_shape) not in pair.event_ranks:
+        raise InputError(
+            f"network {network!r} takes rows of rank {' or '.join(map(str, pair.event_ranks))}, got rows of shape "
+            f"{event_shape}; use network='mlp'"
+        )
+    hidden = pair.hidden if hidden is None else tuple(int(n) for n in hidden)
+    if latent_dim < 1 or min(hidden, default=1) < 1:
+        raise InputError(f"sizes must be at least 1, got latent_dim={latent_dim} and hidden={hidden}")
+    options = DataOptions(float(scale), binarize, variance, num_values)
+    parts = LIKELIHOODS[likelihood].for_data(event_shape, options, summary)
+    family = POSTERIORS[posterior]()
+    rest = {"activation": ACTIVATIONS.check(activation), "dtype": precision}
+    encoder_key, decoder_key = jax.random.split(key)
+    encoder = pair.encoder(parts.features_shape, family.num_parameters(latent_dim), hidden, **rest, key=encoder_key)
+    output_shape = parts.likelihood.output_shape(event_shape)
+    decoder = pair.decoder(latent_dim, output_shape, hidden, **rest, key=decoder_key)
+    bias = jnp.zeros(output_shape) if parts.output_bias is None else jnp.asarray(parts.output_bias, float)
+    recipe = {
+        "model": "vae",
+        "event_shape": event_shape,
+        "latent_dim": latent_dim,
+        "hidden": hidden,
+        "network": network,
+        "activation": activation,
+        "likelihood": likelihood,
+        "posterior": posterior,
+        "scale": scale,
+        "binarize": binarize,
+        "variance": variance,
+        "num_values": getattr(parts.likelihood, "num_values", None),
+        "precision": precision,
+    }
+    return cls(
+        prior=MultivariateNormalDiag(jnp.zeros(latent_dim), jnp.ones(latent_dim)),
+        encoder=Amortized(encoder, family, parts.features),
+        decoder=Decoder(decoder.with_output_bias(bias), parts.likelihood, len(event_shape)),
+        observation=parts.observation,
+        recipe=json.dumps(recipe),
+    )

@@ -1,0 +1,28 @@
+import abc
+
+import equinox as eqx
+from jaxtyping import PRNGKeyArray
+
+from varinf.likelihoods import AbstractObservation
+from varinf.objectives import Batch, Draw, Request, Terms
+
+
+class AbstractModel(eqx.Module):
+    """What a fit can fit: a model of rows with hidden variables, and the posterior over them.
+
+    It answers an objective in two stages, so that the objective can act between them. All its float arrays are
+    trained, apart from those inside a Distribution or a `Constant`.
+
+    Attributes:
+        observation: how stored rows become what the model has a density over.
+    """
+
+    observation: eqx.AbstractVar[AbstractObservation]
+
+    @abc.abstractmethod
+    def draw(self, batch: Batch, request: Request, *, key: PRNGKeyArray) -> Draw:
+        """The latents of the batch's data, drawn from the posterior so that gradients pass through."""
+
+    @abc.abstractmethod
+    def score(self, batch: Batch, draw: Draw, request: Request) -> Terms:
+        """Log densities at the draws, in nats, and the KLs that are known in closed form."""

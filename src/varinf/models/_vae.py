@@ -1,0 +1,76 @@
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+from numpyro.distributions import Distribution
+
+from varinf.distributions import NoClosedForm, kl_per_dimension
+from varinf.likelihoods import AbstractObservation, AsGiven
+from varinf.models._build import build_vae
+from varinf.models._model import AbstractModel
+from varinf.objectives import Batch, Draw, Latent, Request, Terms
+
+
+class VAE(AbstractModel):
+    """A variational auto-encoder: a code z for each datum x, by p(z), q(z | x) and p(x | z).
+
+    Source: Kingma and Welling 2014; Rezende, Mohamed and Wierstra 2014.
+
+    Args:
+        prior: p(z), a Distribution over a vector, which stays as it is; or a module that returns one when called
+            without arguments, which is trained.
+        encoder: `[*batch, *event]` -> q(z | x) with batch shape `[*batch]`.
+        decoder: z `[*batch, dim]` -> p(x | z) with batch shape `[*batch]`.
+        observation: how stored rows become what the decoder's distribution is over; by default as given.
+        recipe: how `build` made it, as JSON, which lets `varinf.load` make it again; None for parts of one's own.
+    """
+
+    prior: Distribution | Callable[[], Distribution]
+    encoder: Callable[[Array], Distribution]
+    decoder: Callable[[Array], Distribution]
+    observation: AbstractObservation = AsGiven()
+    recipe: str | None = eqx.field(static=True, default=None)
+
+    build = classmethod(build_vae)
+
+    def draw(self, batch: Batch, request: Request, *, key: PRNGKeyArray) -> Draw:
+        q = self.encoder(batch.data)
+        return Draw(q.rsample(key, (request.num_samples,)), q)
+
+    def score(self, batch: Batch, draw: Draw, request: Request) -> Terms:
+        z, q, prior = draw.latents, draw.context, self._prior()
+        kl = None
+        if request.closed_form_kl:
+            with contextlib.suppress(NoClosedForm):
+                kl = kl_per_dimension(q, prior)
+        log_q = (jax.lax.stop_gradient(q) if request.stop_posterior else q).log_prob(z)
+        latent = Latent("z", prior.log_prob(z), log_q, kl)
+        log_likelihood = self.decoder(z).log_prob(batch.data) + self.observation.log_det()
+        return Terms(log_likelihood, (latent,), batch)
+
+    def encode(self, x: Any) -> Distribution:
+        """q(z | x) for rows as they are stored, `[batch, *event]`; random observations count by their mean."""
+        rows = x if isinstance(x, jax.core.Tracer) else self.observation.prepare(np.asarray(x))
+        return self.encoder(self.observation(jnp.asarray(rows), key=None))
+
+    def decode(self, z: Float[Array, "*batch dim"]) -> Distribution:
+        """p(x | z) in the units of the data."""
+        return self.observation.restore(self.decoder(jnp.asarray(z)))
+
+    def reconstruct(self, x: Any) -> Float[Array, "..."]:
+        """The mean of p(x | z) at the posterior mean of z, for rows `[batch, *event]`."""
+        return self.decode(self.encode(x).mean).mean
+
+    def sample(self, num_samples: int, *, key: PRNGKeyArray, mean: bool = False) -> Array:
+        """Draws from p(x), `[num_samples, *event]`; with `mean`, the decoder's mean at draws of z."""
+        z_key, x_key = jax.random.split(key)
+        p = self.decode(self._prior().sample(z_key, (num_samples,)))
+        return p.mean if mean else p.sample(x_key)
+
+    def _prior(self) -> Distribution:
+        return self.prior if isinstance(self.prior, Distribution) else self.prior()

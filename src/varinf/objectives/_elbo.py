@@ -1,0 +1,103 @@
+from collections.abc import Callable
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from varinf._table import known
+from varinf.errors import InputError
+from varinf.objectives._objective import AbstractObjective, Metrics
+from varinf.objectives._terms import Latent, Request, Terms
+
+
+class ELBO(AbstractObjective):
+    """The evidence lower bound, E_q[ln p(x | z)] − KL[q(z) || p(z)], per datum in nats.
+
+    The metric `elbo` is always this bound; `beta` and `free_bits` change the loss alone. The KL of a global
+    latent is divided by the number of data.
+
+    Sources: Kingma and Welling 2014; β, Higgins et al. 2017; free bits, Kingma et al. 2016 (appendix C.8);
+    sticking the landing, Roeder et al. 2017.
+
+    Args:
+        num_samples: draws of the latents for each datum.
+        beta: weight of the KL in the loss, a number or a schedule of the step.
+        free_bits: nats below which the KL of a part (a dimension, where q and p factorise), averaged over the
+            batch, is not pressed further. Needs a closed form.
+        kl: "analytic", "monte_carlo", or "auto": analytic where a closed form is known.
+        estimator: "reparam", or "stl": Monte Carlo KL with ln q at stopped parameters.
+
+    Raises:
+        InputError: an unknown name, or settings that exclude each other.
+    """
+
+    bound: ClassVar[str] = "elbo"
+    num_samples: int = eqx.field(static=True)
+    beta: Float[Array, ""] | Callable
+    free_bits: float = eqx.field(static=True)
+    kl: str = eqx.field(static=True)
+    estimator: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        num_samples: int = 1,
+        beta: float | Callable = 1.0,
+        free_bits: float = 0.0,
+        kl: str = "auto",
+        estimator: str = "reparam",
+    ):
+        self.num_samples = at_least_one(num_samples)
+        self.beta = beta if callable(beta) else jnp.asarray(beta, jnp.result_type(float))
+        self.free_bits = free_bits
+        self.kl = known("kl", kl, ("auto", "analytic", "monte_carlo"))
+        self.estimator = known("estimator", estimator, ("reparam", "stl"))
+        if estimator == "stl" and kl == "analytic":
+            raise InputError("estimator='stl' needs a Monte Carlo KL, got kl='analytic'; leave kl out")
+        if free_bits and not self.request.closed_form_kl:
+            raise InputError("free_bits needs a KL in closed form; leave out kl='monte_carlo' and estimator='stl'")
+
+    @property
+    def request(self) -> Request:
+        stl = self.estimator == "stl"
+        return Request(self.num_samples, closed_form_kl=self.kl != "monte_carlo" and not stl, stop_posterior=stl)
+
+    def loss(self, terms: Terms) -> tuple[Float[Array, ""], Metrics]:
+        reconstruction = terms.mean(terms.log_likelihood.mean(0))
+        kls = [self._kl(terms, latent) for latent in terms.latents]
+        kl = sum((plain for plain, _ in kls), jnp.zeros_like(reconstruction))
+        pressed = sum((floored for _, floored in kls), jnp.zeros_like(reconstruction))
+        beta = self.beta(terms.batch.step) if callable(self.beta) else self.beta
+        loss = beta * pressed - reconstruction
+        return loss, {"loss": loss, "elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
+
+    def draw_gradient(self, terms: Terms, gradient: PyTree[Array]) -> PyTree[Array]:
+        return gradient
+
+    def _kl(self, terms: Terms, latent: Latent) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """The KL of a group of latents per datum, as it is and with its free bits."""
+        share = 1 / terms.batch.num_data if latent.is_global else 1.0
+        if latent.kl is None:
+            if self.kl == "analytic":
+                raise InputError(f"no closed form is known for the KL of {latent.name}; use kl='auto'")
+            if self.free_bits:
+                raise InputError(f"free_bits needs a KL in closed form, and none is known for {latent.name}")
+            sampled = (latent.log_posterior - latent.log_prior).mean(0)
+            kl = share * (sampled if latent.is_global else terms.mean(sampled))
+            return kl, kl
+        if latent.is_global:
+            kl = share * latent.kl.sum()
+            return kl, kl
+        if not self.free_bits:
+            kl = terms.mean(latent.kl.sum(-1))
+            return kl, kl
+        weight = terms.batch.mask.astype(latent.kl.dtype)
+        parts = weight @ latent.kl / weight.sum()
+        return parts.sum(), jnp.maximum(parts, self.free_bits).sum()
+
+
+def at_least_one(num_samples: int) -> int:
+    """`num_samples`, or an `InputError` if it is less than one."""
+    if num_samples < 1:
+        raise InputError(f"num_samples must be at least 1, got {num_samples}")
+    return num_samples

@@ -1,0 +1,68 @@
+import math
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, PyTree
+
+from varinf._table import known
+from varinf.errors import InputError
+from varinf.objectives._elbo import at_least_one
+from varinf.objectives._objective import AbstractObjective, Metrics
+from varinf.objectives._terms import Request, Terms
+
+
+class IWAE(AbstractObjective):
+    """The importance-weighted bound E[ln 1/S Σ_s w_s], w = p(x, z) / q(z | x), per datum in nats.
+
+    With one sample it is the Monte Carlo ELBO, and it rises with the number of samples. For local latents
+    only: the logarithm of an average over draws of a global latent is not a sum over data, so its estimate
+    from a batch is biased.
+
+    Sources: Burda, Grosse and Salakhutdinov 2016, equation 8; DReG, Tucker et al. 2019, equation 8.
+
+    Args:
+        num_samples: S, the draws for each datum.
+        estimator: "reparam", or "dreg": doubly reparameterised gradients for the posterior.
+
+    Raises:
+        InputError: an unknown name, or no samples.
+    """
+
+    bound: ClassVar[str] = "iwae"
+    num_samples: int = eqx.field(static=True)
+    estimator: str = eqx.field(static=True)
+
+    def __init__(self, num_samples: int = 50, estimator: str = "reparam"):
+        self.num_samples = at_least_one(num_samples)
+        self.estimator = known("estimator", estimator, ("reparam", "dreg"))
+
+    @property
+    def request(self) -> Request:
+        return Request(self.num_samples, closed_form_kl=False, stop_posterior=self.estimator == "dreg")
+
+    def loss(self, terms: Terms) -> tuple[Float[Array, ""], Metrics]:
+        log_weights = self._log_weights(terms)
+        bound = terms.mean(jax.nn.logsumexp(log_weights, axis=0) - math.log(self.num_samples))
+        reconstruction = terms.mean(terms.log_likelihood.mean(0))
+        elbo = terms.mean(log_weights.mean(0))
+        metrics = {"loss": -bound, "iwae": bound, "elbo": elbo, "reconstruction": reconstruction}
+        return -bound, metrics | {"kl": reconstruction - elbo}
+
+    def draw_gradient(self, terms: Terms, gradient: PyTree[Array]) -> PyTree[Array]:
+        if self.estimator == "reparam":
+            return gradient
+        # The gradient at hand carries one power of the normalised weights; DReG for the posterior has two.
+        weights = jax.nn.softmax(self._log_weights(terms), axis=0)
+        return jax.tree.map(lambda g: g * weights.reshape(weights.shape + (1,) * (g.ndim - 2)), gradient)
+
+    def _log_weights(self, terms: Terms) -> Float[Array, "samples batch"]:
+        if any(latent.is_global for latent in terms.latents):
+            raise InputError(
+                "IWAE is for local latents; this model has a global one, for which the bound from mini-batches is "
+                "biased. Use ELBO"
+            )
+        total = terms.log_likelihood
+        for latent in terms.latents:
+            total += latent.log_prior - latent.log_posterior
+        return total

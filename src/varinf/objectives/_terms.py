@@ -1,0 +1,89 @@
+"""The record in which objective and model meet. All that an objective sees of a model is here."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+
+class Request(NamedTuple):
+    """What an objective asks of a model; static, known when the step is compiled.
+
+    Attributes:
+        num_samples: S, the draws of the latents for each datum.
+        closed_form_kl: whether the model should give closed-form KLs where it knows them.
+        stop_posterior: whether ln q is taken at stopped parameters, so that gradients reach the posterior
+            through the draws alone.
+    """
+
+    num_samples: int
+    closed_form_kl: bool
+    stop_posterior: bool
+
+
+class Batch(eqx.Module):
+    """Some rows of the data, as one step of a fit sees them.
+
+    Attributes:
+        data: the rows as the source keeps them, `[batch, ...]`, or a tuple of such arrays.
+        rows: their numbers in the source.
+        mask: false where a row only fills up a short batch.
+        num_data: N, how many rows the source has.
+        step: the number of the step, from 0.
+    """
+
+    data: PyTree[Array]
+    rows: Int[Array, " batch"]
+    mask: Bool[Array, " batch"]
+    num_data: Int[Array, ""]
+    step: Int[Array, ""]
+
+
+class Draw(eqx.Module):
+    """The first of a model's two answers: the latents, drawn.
+
+    Attributes:
+        latents: the draws, arrays `[samples, batch, ...]` (or `[samples, ...]` for global latents).
+        context: what else the second answer needs: the posterior drawn from, the observation scored.
+    """
+
+    latents: PyTree[Float[Array, "..."]]
+    context: Any
+
+
+class Latent(eqx.Module):
+    """The terms of one group of latents, in nats.
+
+    Attributes:
+        name: what a report calls it.
+        log_prior: ln p(z) of the draws, `[samples, batch]` if local, `[samples]` if global.
+        log_posterior: ln q(z) of the draws, of the same shape.
+        kl: KL[q || p] in closed form for each part that factorises, `[batch, parts]` if local, `[parts]` if
+            global; None where no closed form is known or none was asked for.
+        is_global: whether it is one for the whole data set, not one for each datum.
+    """
+
+    name: str = eqx.field(static=True)
+    log_prior: Float[Array, "..."]
+    log_posterior: Float[Array, "..."]
+    kl: Float[Array, "..."] | None
+    is_global: bool = eqx.field(static=True, default=False)
+
+
+class Terms(eqx.Module):
+    """The second of a model's two answers: all that a bound is made of, in nats.
+
+    Attributes:
+        log_likelihood: ln p(x | z) of each datum under each draw.
+        latents: the groups of latents.
+        batch: the batch that was scored.
+    """
+
+    log_likelihood: Float[Array, "samples batch"]
+    latents: tuple[Latent, ...]
+    batch: Batch
+
+    def mean(self, values: Float[Array, " batch"]) -> Float[Array, ""]:
+        """The mean over the data of the batch, without the rows that only fill it up."""
+        weight = self.batch.mask.astype(values.dtype)
+        return (weight * values).sum() / weight.sum()

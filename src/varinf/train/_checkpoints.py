@@ -1,0 +1,46 @@
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from varinf._files import DamagedFileError, read_arrays, write_arrays
+
+_KEEP = 3
+
+
+class Checkpoints:
+    """A folder with the newest few states of a fit.
+
+    Args:
+        folder: made when the first is saved.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    def save(self, step: int, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        """Keep a state, and let go of all but the newest three.
+
+        Raises:
+            OSError: the system refused; those that were there are untouched.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_arrays(self.folder / f"step-{step:010d}", arrays, {"step": step, **meta})
+        for old in self._steps()[:-_KEEP]:
+            for suffix in (".json", ".safetensors"):
+                (self.folder / f"step-{old:010d}{suffix}").unlink(missing_ok=True)
+
+    def newest(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """The newest state that is whole, or None. One that is damaged is passed over with a warning."""
+        for step in reversed(self._steps()):
+            try:
+                return read_arrays(self.folder / f"step-{step:010d}")
+            except DamagedFileError as error:
+                warnings.warn(f"{error}; the checkpoint before it is used", stacklevel=2)
+        return None
+
+    def _steps(self) -> list[int]:
+        found = (re.fullmatch(r"step-(\d+)\.json", path.name) for path in self.folder.glob("step-*.json"))
+        return sorted(int(match[1]) for match in found if match)

@@ -1,0 +1,132 @@
+"""The way of the rows from a source to compiled calls."""
+
+import math
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from varinf.data import Source, prefetch
+from varinf.likelihoods import AbstractObservation
+from varinf.train._step import Block
+
+MAX_BATCHES = 256  # of one compiled call
+_BLOCK_BYTES = 1 << 25  # of the rows read ahead for one call
+
+
+class Feed:
+    """Rows in blocks of batches: gathered on the device where all of them fit, else read in the background.
+
+    Either way the batches are the same, and all blocks have one shape.
+
+    Args:
+        source: the rows.
+        observation: prepares them on the host.
+        batch_size: rows in a batch.
+        width: rows in a padded batch, at least `batch_size`.
+        max_resident_bytes: how large the prepared rows may be to be kept on the device.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        observation: AbstractObservation,
+        batch_size: int,
+        width: int,
+        max_resident_bytes: int,
+    ):
+        self._source, self._observation = source, observation
+        self.batch_size, self._width = batch_size, width
+        self.num_rows = len(source)
+        row = self._take(np.zeros(1, int))
+        row_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(row))
+        self._resident = None
+        if row_bytes * self.num_rows <= max_resident_bytes:
+            rows = self._take(np.arange(self.num_rows))
+            self._resident = jax.tree.map(lambda leaf: jnp.asarray(_padded(leaf, _round_up(self.num_rows))), rows)
+        self._capacity = MAX_BATCHES
+        if self._resident is None:
+            self._capacity = min(MAX_BATCHES, max(1, _BLOCK_BYTES // (row_bytes * width)))
+
+    @property
+    def num_batches(self) -> int:
+        """How many batches a pass over all rows has."""
+        return math.ceil(self.num_rows / self.batch_size)
+
+    def blocks(self, order: np.ndarray, first: int, limit: "Limit | None" = None) -> Iterator[Block]:
+        """The batches of one pass in this order of rows, from batch number `first` on.
+
+        Args:
+            order: the row numbers.
+            first: batches to leave out.
+            limit: how many batches a block may have, asked before each; only where all rows are on the device.
+        """
+        if self._resident is not None:
+            while first < self.num_batches:
+                most = self._capacity if limit is None else min(self._capacity, limit.batches)
+                count = min(most, self.num_batches - first)
+                yield self._block(order, first, count, self._resident)
+                first += count
+            return
+        starts = range(first, self.num_batches, self._capacity)
+
+        def read(number: int) -> Block:
+            count = min(self._capacity, self.num_batches - starts[number])
+            return self._block(order, starts[number], count, None)
+
+        yield from prefetch(read, len(starts))
+
+    def _block(self, order: np.ndarray, first: int, count: int, resident: PyTree | None) -> Block:
+        batches, width = self._capacity, self._width
+        chosen = order[first * self.batch_size : (first + count) * self.batch_size]
+        flat = np.arange(len(chosen))
+        where = flat // self.batch_size * width + flat % self.batch_size
+        rows, mask = np.zeros(batches * width, np.int32), np.zeros(batches * width, bool)
+        # A row that fills up a short batch repeats the first of the block, so that what is computed of it is finite.
+        rows[:] = chosen[0]
+        rows[where], mask[where] = chosen, True
+        shape = (batches, width)
+        if resident is not None:
+            data, positions = resident, rows
+        else:
+            taken = self._take(chosen)
+            data = jax.tree.map(lambda leaf: jnp.asarray(_padded(leaf, batches * self.batch_size)), taken)
+            positions = np.zeros(batches * width, np.int32)
+            positions[where] = flat
+        return Block(
+            data,
+            jnp.asarray(positions.reshape(shape)),
+            jnp.asarray(rows.reshape(shape)),
+            jnp.asarray(mask.reshape(shape)),
+            jnp.asarray(count),
+        )
+
+    def _take(self, rows: np.ndarray) -> PyTree:
+        return self._observation.prepare(self._source.take(rows))
+
+
+class Limit:
+    """How many batches a compiled call should have to take about `seconds`, learnt from those before it."""
+
+    def __init__(self, seconds: float = 0.5):
+        self._seconds = seconds
+        self.batches = 4
+
+    def learn(self, batches: int, seconds: float) -> None:
+        """Take note of a call's length."""
+        wanted = int(batches * self._seconds / max(seconds, 1e-6))
+        self.batches = max(1, min(MAX_BATCHES, wanted, 8 * batches))
+
+
+def _padded(leaf: np.ndarray, length: int) -> np.ndarray:
+    """`leaf` with its first row repeated until it has `length` rows."""
+    missing = length - len(leaf)
+    return leaf if missing == 0 else np.concatenate([leaf, np.repeat(leaf[:1], missing, axis=0)])
+
+
+def _round_up(n: int) -> int:
+    """A number of rows that few other numbers of rows round up to: compiled steps are kept for each shape."""
+    grain = 1 << max(0, n.bit_length() - 4)
+    return -(-n // grain) * grain

@@ -1,0 +1,251 @@
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import PRNGKeyArray
+
+from varinf import data
+from varinf._tree import named_arrays, trainable
+from varinf.errors import InputError, NonFiniteError
+from varinf.models import AbstractModel
+from varinf.objectives import ELBO, AbstractObjective
+from varinf.train._checkpoints import Checkpoints
+from varinf.train._feed import Feed, Limit
+from varinf.train._optimizer import make_optimizer
+from varinf.train._progress import Progress
+from varinf.train._step import Block, Problem, State, advance, evaluate, one_batch
+
+_BATCH_SIZE = 128
+_VALIDATION = 2**32 - 1  # folded into the key for validation; steps end below it
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fit came to.
+
+    Attributes:
+        model: the fitted model: the best one on the validation data where `patience` was given, else the last.
+        history: metrics by name, one entry for each epoch, per datum in nats; those on the validation data begin
+            with "validation_".
+        steps: how many steps were made.
+        stop_reason: in words.
+        monte_carlo: the groups of latents whose KL was estimated from draws, for want of a closed form or on request.
+    """
+
+    model: Any
+    history: dict[str, list[float]]
+    steps: int
+    stop_reason: str
+    monte_carlo: tuple[str, ...]
+
+
+class Boundary(NamedTuple):
+    """What a callback is told between two compiled calls.
+
+    Attributes:
+        epoch: which epoch, from 0.
+        steps: how many steps have been made.
+        total_steps: how many there are to make, if nothing stops them.
+        metrics: of this epoch up to now; with those on the validation data at its end.
+        epoch_done: whether the epoch ended.
+        model: gives the model as it is now.
+    """
+
+    epoch: int
+    steps: int
+    total_steps: int
+    metrics: dict[str, float]
+    epoch_done: bool
+    model: Callable[[], Any]
+
+
+def fit(
+    model: AbstractModel,
+    x: Any,
+    *,
+    validation: Any = None,
+    objective: AbstractObjective | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    batch_size: int | None = None,
+    epochs: int = 20,
+    patience: int | None = None,
+    checkpoints: str | Path | None = None,
+    checkpoint_seconds: float = 5.0,
+    callback: Callable[[Boundary], None] | None = None,
+    max_resident_bytes: int = 1 << 29,
+    key: PRNGKeyArray,
+) -> Fit:
+    """Fit a model to data by stochastic gradients of an objective.
+
+    Each epoch visits each row once, in an order that is a function of the key and the epoch; a short last batch is
+    padded and masked. Nothing is held out unless `validation` is given.
+
+    Args:
+        model: what to fit; it is not changed.
+        x: the rows: an array `[n, *event]`, a tuple of arrays, or any `varinf.data.Source`.
+        validation: rows on which the bound is evaluated after each epoch.
+        objective: what to maximise; `ELBO()` if None.
+        optimizer: an Optax optimiser; Adam with learning rate 1e-3 if None. One made by Optax compiles again for
+            each new object, one by `varinf.train.make_optimizer` only for other names.
+        batch_size: rows in a step; min(128, n) if None.
+        epochs: passes over the data.
+        patience: stop after so many epochs without a better bound on the validation data, and return the best model.
+        checkpoints: a folder to keep states in. If it holds one of this same fit, the fit goes on from there, and
+            ends in the same bits as if it had not been interrupted.
+        checkpoint_seconds: how long to wait between two.
+        callback: called between compiled calls, which are where progress can be shown.
+        max_resident_bytes: data larger than this are not kept on the device but read in the background.
+        key: for the order of the rows, the draws and the noise of the data.
+
+    Raises:
+        InputError: the data or the settings do not fit the model; the checkpoints are of another fit.
+        NonFiniteError: the loss became infinite or not a number. The checkpoint before it is kept.
+    """
+    objective = ELBO() if objective is None else objective
+    optimizer = make_optimizer() if optimizer is None else optimizer
+    source, held_out = data.source(x), None if validation is None else data.source(validation)
+    if patience is not None and held_out is None:
+        raise InputError("patience needs validation data to watch; pass validation=")
+    if epochs < 0:
+        raise InputError(f"epochs must not be negative, got {epochs}")
+    summary = data.summarize(source)
+    model.observation.check(summary)
+    if held_out is not None:
+        if held_out.spec != source.spec:
+            raise InputError(f"the validation data have rows of {held_out.spec}, the training data of {source.spec}")
+        model.observation.check(data.summarize(held_out))
+    feed, validation_feed = _feeds(model, source, held_out, batch_size, max_resident_bytes)
+
+    marks = trainable(model)
+    params, fixed = eqx.partition(model, marks)
+    # The steps use up the state they are given, so the user's own arrays are copied.
+    params = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), params)
+    problem = Problem(fixed, objective, optimizer.update, jnp.asarray(len(source)), key)
+    start = State(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+
+    monte_carlo = _monte_carlo(problem, params, feed)
+
+    fingerprint = [s.fingerprint for s in jax.tree.leaves(summary)]
+    identity = _identity(key, fingerprint, feed.batch_size, start)
+    kept = None if checkpoints is None else Checkpoints(checkpoints)
+    progress = Progress(start, kept, checkpoint_seconds, patience, objective.bound, identity)
+    progress.resume()
+
+    def current() -> Any:
+        return eqx.combine(jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), progress.state.params), fixed)
+
+    order_seed, limit = _seed(key), Limit()
+    while (stop_reason := progress.stop_reason(progress.steps // feed.num_batches, epochs)) is None:
+        epoch, first = divmod(progress.steps, feed.num_batches)
+        for block in feed.blocks(data.order(order_seed, epoch, len(source)), first, limit):
+            began = time.perf_counter()
+            state, metrics = advance((problem, block), progress.state)
+            count = int(block.count)
+            metrics = {name: np.asarray(values)[:count] for name, values in metrics.items()}
+            limit.learn(count, time.perf_counter() - began)
+            _check_finite(metrics, progress.steps, epoch)
+            progress.made(state, metrics, np.asarray(block.mask)[:count].sum(1))
+            epoch_done = progress.steps % feed.num_batches == 0
+            if epoch_done:
+                progress.end_epoch(_validate(problem, progress.state, validation_feed) if validation_feed else {})
+            if callback is not None:
+                total = epochs * feed.num_batches
+                callback(Boundary(epoch, progress.steps, total, progress.shown(), epoch_done, current))
+            progress.save_if_due()
+    progress.save()
+    best = progress.state.params if progress.best_params is None else progress.best_params
+    return Fit(eqx.combine(best, fixed), progress.history, progress.steps, stop_reason, monte_carlo)
+
+
+def _feeds(
+    model: AbstractModel,
+    source: data.Source,
+    held_out: data.Source | None,
+    batch_size: int | None,
+    most_bytes: int,
+) -> tuple[Feed, Feed | None]:
+    """The way of the training rows, and of the validation rows in batches of the same size."""
+    if batch_size is not None and not 1 <= batch_size <= len(source):
+        raise InputError(f"batch_size must be from 1 to the number of rows, {len(source)}, got {batch_size}")
+    # Where the user leaves it open, a small data set is one batch, padded, so that sets of about its size
+    # share a compiled step.
+    size, width = (min(_BATCH_SIZE, len(source)), _BATCH_SIZE) if batch_size is None else (batch_size, batch_size)
+    feed = Feed(source, model.observation, size, width, most_bytes)
+    return feed, None if held_out is None else Feed(held_out, model.observation, width, width, most_bytes)
+
+
+def _identity(key: PRNGKeyArray, fingerprint: Any, batch_size: int, start: State) -> dict[str, Any]:
+    """What must be the same for a fit to go on from a checkpoint, as JSON has it."""
+    arrays = str([(name, array.shape, str(array.dtype)) for name, array in named_arrays(start).items()])
+    return {
+        "key": _key_data(key).tolist(),
+        "data": fingerprint,
+        "batch_size": batch_size,
+        "arrays": hashlib.sha256(arrays.encode()).hexdigest(),
+    }
+
+
+def _key_data(key: PRNGKeyArray) -> np.ndarray:
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(key) if typed else key)
+
+
+def _seed(key: PRNGKeyArray) -> int:
+    """The order of the rows is drawn on the host; its seed is read off the key."""
+    return int.from_bytes(_key_data(key).tobytes()[-8:], "little")
+
+
+def _validate(problem: Problem, state: State, feed: Feed) -> dict[str, float]:
+    """The objective's metrics over the validation rows, with the same draws each time."""
+    problem = eqx.tree_at(lambda p: p.key, problem, jax.random.fold_in(problem.key, _VALIDATION))
+    sums, rows = dict[str, float](), 0.0
+    for block in feed.blocks(np.arange(feed.num_rows), 0):
+        weights = np.asarray(block.mask).sum(1)
+        rows += weights.sum()
+        for name, values in evaluate(problem, block, state.params, state.step).items():
+            sums[name] = sums.get(name, 0.0) + float(np.asarray(values, np.float64) @ weights)
+    return {name: total / rows for name, total in sums.items()}
+
+
+def _check_finite(metrics: dict[str, np.ndarray], steps: int, epoch: int) -> None:
+    """Stop at a loss that is not finite, with its likely cause.
+
+    Raises:
+        NonFiniteError: with the number of the step.
+    """
+    bad = np.flatnonzero(~np.isfinite(metrics["loss"]))
+    if not len(bad):
+        return
+    first, step = bad[0], steps + int(bad[0])
+    parts = [name for name, values in metrics.items() if name != "loss" and not np.isfinite(values[first])]
+    where = f"the loss became {metrics['loss'][first]} at step {step} (epoch {epoch + 1})"
+    if parts:
+        where += f", with it {', '.join(parts)}"
+    if step == 0:
+        cause = "before any step was made: look for data outside the likelihood's support, or a network that overflows"
+    elif np.isneginf(metrics.get("reconstruction", np.zeros(first + 1))[first]):
+        cause = "a datum has probability zero: look for data outside the likelihood's support"
+    else:
+        cause = "the steps are likely too large: lower the learning rate, clip the gradients, or warm up"
+    raise NonFiniteError(f"{where}; {cause}", step)
+
+
+def _monte_carlo(problem: Problem, params: Any, feed: Feed) -> tuple[str, ...]:
+    """The names of the latents whose KL is estimated, by tracing one batch."""
+
+    def terms(params: Any, block: Block) -> Any:
+        model, request = eqx.combine(params, problem.fixed), problem.objective.request
+        batch = one_batch(problem, block, jnp.zeros((), int), jnp.zeros((), int), problem.key)
+        return model.score(batch, model.draw(batch, request, key=problem.key), request)
+
+    block = next(iter(feed.blocks(np.arange(feed.num_rows), 0)))
+    traced = eqx.filter_eval_shape(terms, params, block)
+    return tuple(latent.name for latent in traced.latents if latent.kl is None)

@@ -1,0 +1,104 @@
+"""Optax optimisers whose numbers are traced, so that another learning rate does not compile again."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from varinf._table import Table, known
+
+OPTIMIZERS = Table(
+    "optimizer",
+    "optax",
+    {
+        "adam": "scale_by_adam",
+        "adamax": "scale_by_adamax",
+        "adabelief": "scale_by_belief",
+        "lion": "scale_by_lion",
+        "rmsprop": "scale_by_rms",
+        "sgd": "identity",
+    },
+)
+
+# A schedule gives the share of the peak learning rate at a share of the run.
+SCHEDULES: dict[str, Callable[[Array], Array]] = {
+    "constant": jnp.ones_like,
+    "cosine": lambda done: 0.5 * (1 + jnp.cos(math.pi * done)),
+    "exponential": lambda done: 10.0 ** (-2 * done),
+    "linear": lambda done: 1 - done,
+}
+
+
+class _ScheduleState(NamedTuple):
+    count: Int[Array, ""]
+    peak: Float[Array, ""]
+    total: Float[Array, ""]
+    warmup: Float[Array, ""]
+
+
+def make_optimizer(
+    name: str = "adam",
+    learning_rate: float = 1e-3,
+    *,
+    schedule: str = "constant",
+    total_steps: int = 0,
+    warmup_steps: int = 0,
+    clip_norm: float | None = None,
+) -> optax.GradientTransformation:
+    """An Optax optimiser that shares its compiled step with all others of the same names.
+
+    An optimiser made by Optax itself is a new closure each time, and a fit with it compiles again.
+
+    Args:
+        name: one of `OPTIMIZERS`.
+        learning_rate: the peak.
+        schedule: one of `SCHEDULES`: "constant", "cosine" or "linear" to zero, "exponential" to a hundredth.
+        total_steps: length of the schedule; past it the learning rate stays where it ended.
+        warmup_steps: steps over which the learning rate first rises in a line.
+        clip_norm: the global norm above which gradients are scaled down; None for no clipping.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    known("schedule", schedule, SCHEDULES)
+    inner = _transformation(name)
+
+    def init(params: optax.Params) -> optax.OptState:
+        as_float = functools.partial(jnp.asarray, dtype=jnp.result_type(float))
+        scale = _ScheduleState(
+            jnp.zeros((), jnp.int32),
+            as_float(learning_rate),
+            as_float(max(total_steps, 1)),
+            as_float(warmup_steps),
+        )
+        limit = as_float(math.inf if clip_norm is None else clip_norm)
+        return limit, inner.init(params), scale
+
+    return optax.GradientTransformation(init, _update(name, schedule, clip_norm is not None))
+
+
+@functools.cache
+def _transformation(name: str) -> optax.GradientTransformation:
+    return OPTIMIZERS[name]()
+
+
+@functools.cache
+def _update(name: str, schedule: str, clip: bool) -> Callable:
+    inner, share = _transformation(name), SCHEDULES[schedule]
+
+    def update(grads: optax.Updates, state: optax.OptState, params: optax.Params | None = None) -> tuple:
+        limit, inner_state, scale = state
+        if clip:
+            factor = jnp.minimum(1, limit / jnp.maximum(optax.global_norm(grads), 1e-12))
+            grads = optax.tree.scale(factor, grads)
+        updates, inner_state = inner.update(grads, inner_state, params)
+        done = jnp.clip((scale.count - scale.warmup) / jnp.maximum(scale.total - scale.warmup, 1), 0, 1)
+        rise = jnp.clip((scale.count + 1) / (scale.warmup + 1), 0, 1)
+        updates = optax.tree.scale(-scale.peak * share(done) * rise, updates)
+        return updates, (limit, inner_state, scale._replace(count=scale.count + 1))
+
+    return update

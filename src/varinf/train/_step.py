@@ -1,0 +1,120 @@
+"""The compiled part of a fit: many steps, or an evaluation of many batches, in one call."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+from varinf.objectives import AbstractObjective, Batch, value_and_grad
+
+
+class State(eqx.Module):
+    """What a step changes.
+
+    Attributes:
+        params: the model's trained arrays, None elsewhere.
+        opt_state: the optimiser's.
+        step: how many steps were made.
+    """
+
+    params: PyTree
+    opt_state: PyTree
+    step: Int[Array, ""]
+
+
+class Block(NamedTuple):
+    """The rows of some steps, for one call. The first `count` of the batches are real.
+
+    Attributes:
+        data: prepared rows on the device, `[n, ...]`.
+        positions: where in `data` the rows of each batch are.
+        rows: their numbers in the source.
+        mask: false where a row only fills up a short batch.
+        count: how many batches there are.
+    """
+
+    data: PyTree[Array]
+    positions: Int[Array, "batches batch"]
+    rows: Int[Array, "batches batch"]
+    mask: Bool[Array, "batches batch"]
+    count: int
+
+
+class Problem(eqx.Module):
+    """What stays the same from step to step: the rest of the model, the objective, the optimiser, N, the key."""
+
+    fixed: PyTree
+    objective: AbstractObjective
+    update: Callable
+    num_data: Int[Array, ""]
+    key: PRNGKeyArray
+
+
+def one_batch(problem: Problem, block: Block, i: Array, step: Array, key: PRNGKeyArray) -> Batch:
+    """Batch number `i` of a block, observed."""
+    rows = jax.tree.map(lambda array: array[block.positions[i]], block.data)
+    observed = problem.fixed.observation(rows, key=key)
+    return Batch(observed, block.rows[i], block.mask[i], problem.num_data, step)
+
+
+def _no_metrics(problem: Problem, params: PyTree, block: Block) -> dict[str, Float[Array, " batches"]]:
+    """An empty row of each metric, by tracing one evaluation without running it."""
+
+    def one(params: PyTree, block: Block) -> dict:
+        return _evaluate_one(problem, params, block, jnp.zeros((), int), jnp.zeros((), int), problem.key)
+
+    shapes = jax.eval_shape(one, params, block)
+    return {name: jnp.zeros(block.mask.shape[0], shape.dtype) for name, shape in shapes.items()}
+
+
+def _evaluate_one(
+    problem: Problem, params: PyTree, block: Block, i: Array, step: Array, key: PRNGKeyArray
+) -> dict[str, Float[Array, ""]]:
+    model, objective = eqx.combine(params, problem.fixed), problem.objective
+    observe_key, draw_key = jax.random.split(key)
+    batch = one_batch(problem, block, i, step, observe_key)
+    draw = model.draw(batch, objective.request, key=draw_key)
+    return objective.loss(model.score(batch, draw, objective.request))[1]
+
+
+@eqx.filter_jit(donate="all-except-first")
+def advance(inputs: tuple[Problem, Block], state: State) -> tuple[State, dict[str, Float[Array, " batches"]]]:
+    """Make `block.count` steps. The state given is used up.
+
+    Returns:
+        The state after them, and the metrics of each step, per datum in nats.
+    """
+    problem, block = inputs
+
+    def body(i: Array, carry: tuple) -> tuple:
+        state, metrics = carry
+        observe_key, draw_key = jax.random.split(jax.random.fold_in(problem.key, state.step))
+        batch = one_batch(problem, block, i, state.step, observe_key)
+        _, new, grads = value_and_grad(problem.objective, state.params, problem.fixed, batch, key=draw_key)
+        updates, opt_state = problem.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        metrics = {name: metrics[name].at[i].set(value) for name, value in new.items()}
+        return State(params, opt_state, state.step + 1), metrics
+
+    start = (state, _no_metrics(problem, state.params, block))
+    return jax.lax.fori_loop(0, block.count, body, start)
+
+
+@eqx.filter_jit
+def evaluate(problem: Problem, block: Block, params: PyTree, step: Array) -> dict[str, Float[Array, " batches"]]:
+    """The objective's metrics on `block.count` batches, per datum in nats, without a step.
+
+    The draws of a batch depend on the problem's key and on the batch's first row alone, so that they are the same
+    each time.
+    """
+
+    def body(i: Array, metrics: dict) -> dict:
+        key = jax.random.fold_in(problem.key, block.rows[i, 0])
+        new = _evaluate_one(problem, params, block, i, step, key)
+        return {name: metrics[name].at[i].set(value) for name, value in new.items()}
+
+    return jax.lax.fori_loop(0, block.count, body, _no_metrics(problem, params, block))
