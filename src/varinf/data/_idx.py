@@ -32,9 +32,7 @@ def open_idx(path: Path) -> ArraySource:
         raise InputError(f"{labels_path}: expected labels in one dimension, got shape {labels.shape}")
     array = read_idx(path)
     if labels is not None and len(labels) != len(array):
-        raise InputError(
-            f"{labels_path}: expected a label for each of {len(array)} images, got {len(labels)}"
-        )
+        raise InputError(f"{labels_path}: expected a label for each of {len(array)} images, got {len(labels)}")
     return ArraySource(array, labels=labels, name=str(path))
 
 
@@ -91,9 +89,7 @@ def _read_header(file, path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
 def _size(dtype: np.dtype, shape: tuple[int, ...], path: Path) -> int:
     size = math.prod(shape) * dtype.itemsize
     if size >= 2**63 or len(shape) > 32:
-        raise InputError(
-            f"{path}: the dimensions in its header overflow: {_times(shape)}; the file is damaged"
-        )
+        raise InputError(f"{path}: the dimensions in its header overflow: {_times(shape)}; the file is damaged")
     return size
 
 

@@ -94,9 +94,7 @@ class FolderSource:
                 image = image.resize((width, height), Resampling.LANCZOS)
             pixels = np.asarray(image)
             if pixels.shape != self.spec.shape:
-                raise InputError(
-                    f"{path} changed since the folder was opened: expected {self.spec.shape} pixels"
-                )
+                raise InputError(f"{path} changed since the folder was opened: expected {self.spec.shape} pixels")
         return pixels
 
 
@@ -117,9 +115,7 @@ def _list(folder: Path) -> tuple[list[Path], np.ndarray | None]:
             f"{below[0][1]}/{below[0][0].name}); move them apart"
         )
     if not here and not below:
-        raise InputError(
-            f"{folder}: expected PNG or JPEG images, got none in the folder or in its sub-folders"
-        )
+        raise InputError(f"{folder}: expected PNG or JPEG images, got none in the folder or in its sub-folders")
     if here:
         return here, None
     return [path for path, _ in below], np.array([label for _, label in below])
@@ -142,9 +138,7 @@ def _scan(path: Path) -> tuple[tuple[int, int], bool]:
     """(height, width) and whether it is grey, from the header alone."""
     with _opened(path) as image:
         if image.mode.startswith(("I", "F")):
-            raise InputError(
-                f"{path}: expected 8 bits per channel, got 16; convert it, or save the images as .npy"
-            )
+            raise InputError(f"{path}: expected 8 bits per channel, got 16; convert it, or save the images as .npy")
         width, height = image.size
         if image.format == "PNG":
             bits = width * height * (1 if image.mode in ("1", "P", "L") else 8)

@@ -22,7 +22,6 @@ class Moments:
         self._count = np.zeros(width, np.int64)
         self._shift = np.zeros(width)
         self._mean, self.squares = np.zeros(width), np.zeros(width)
-        self._started = False
         self.minimum, self.maximum = np.inf, -np.inf
         self.whole = True
         self.non_finite = 0
@@ -43,10 +42,9 @@ class Moments:
             self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
             if self.non_finite:
                 return
-            if not self._started and self._add == self._add_numbers:
+            if self._count[0] == 0 and self._add == self._add_numbers:
                 # Counted from the first row, a constant column has a variance of exactly 0.
                 self._shift = block[0].astype(np.float64)
-            self._started = True
             width = min(block.shape[1], 4096)
             rows = max(_TILE // width, 1)
             for left in range(0, block.shape[1], width):

@@ -54,9 +54,7 @@ def open(
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise InputError(f"no such file or folder: {where}{hint}")
         folder = path.is_dir()
-    return _check(
-        _open_folder(path, split, resize, array) if folder else _open_file(path, split, resize, array), path
-    )
+    return _check(_open_folder(path, split, resize, array) if folder else _open_file(path, split, resize, array), path)
 
 
 def _open_folder(path: Path, split: str, resize: tuple[int, int] | int | None, array: str | None) -> Source:
@@ -90,8 +88,7 @@ def _open_file(path: Path, split: str, resize: tuple[int, int] | int | None, arr
     if is_idx(path.name, head):
         return open_idx(path)
     raise InputError(
-        f"{path}: expected a folder of images, or a .npy, .npz, IDX, .csv or .parquet file, "
-        f"got a file of another kind"
+        f"{path}: expected a folder of images, or a .npy, .npz, IDX, .csv or .parquet file, got a file of another kind"
     )
 
 
@@ -115,8 +112,7 @@ def _check(source: Source, path: Path) -> Source:
         shape = spec.shape
         if not 1 <= len(shape) <= 3:
             raise InputError(
-                f"{path}: expected an array of rank 2 (a table) or 3 or 4 (images), "
-                f"got shape {(len(source), *shape)}"
+                f"{path}: expected an array of rank 2 (a table) or 3 or 4 (images), got shape {(len(source), *shape)}"
             )
         if len(shape) == 3 and shape[0] in (1, 3) and shape[2] > 4:
             raise InputError(
@@ -135,6 +131,4 @@ def _refuse(where: str | Path, **given: object) -> None:
 
 def _refuse_split(path: Path, split: str) -> None:
     if split != "train":
-        raise InputError(
-            f"{path} has no {split} split of its own; hold rows out of it, or give their own path"
-        )
+        raise InputError(f"{path} has no {split} split of its own; hold rows out of it, or give their own path")

@@ -37,8 +37,7 @@ def split(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset]:
     held = round(n * fraction) if 0 < fraction < 1 else 0
     if not 0 < held < n:
         raise InputError(
-            f"expected a fraction that leaves at least one of {n} rows to train on and one to hold out, "
-            f"got {fraction}"
+            f"expected a fraction that leaves at least one of {n} rows to train on and one to hold out, got {fraction}"
         )
     rows = order(seed, _SPLIT, n)
     return Subset(source, np.sort(rows[held:])), Subset(source, np.sort(rows[:held]))

@@ -92,9 +92,7 @@ class ArraySource:
             raise InputError(f"{name}: got {len(columns)} column names for rows of shape {specs[0].shape}")
         self.labels = None if labels is None else np.asarray(labels)
         if self.labels is not None and (self.labels.ndim < 1 or len(self.labels) != lengths[0]):
-            raise InputError(
-                f"{name}: expected a label for each of the {lengths[0]} rows, got {self.labels.shape}"
-            )
+            raise InputError(f"{name}: expected a label for each of the {lengths[0]} rows, got {self.labels.shape}")
 
     def __len__(self) -> int:
         return len(self._arrays[0])
@@ -105,9 +103,7 @@ class ArraySource:
 
     def read(self, start: int, stop: int) -> Rows:
         """The rows from `start` to `stop`, without a copy where the array allows it; not to be written to."""
-        return self._pack(
-            array[start:stop].astype(_native(array.dtype), copy=False) for array in self._arrays
-        )
+        return self._pack(array[start:stop].astype(_native(array.dtype), copy=False) for array in self._arrays)
 
     def _pack(self, blocks: Any) -> Rows:
         blocks = tuple(blocks)
@@ -122,9 +118,7 @@ class Subset:
         if rows.ndim != 1 or rows.dtype.kind not in "iu":
             raise InputError(f"expected a list of row numbers, got {rows.dtype} of shape {rows.shape}")
         if len(rows) and (rows.min() < 0 or rows.max() >= len(source)):
-            raise InputError(
-                f"expected row numbers from 0 to {len(source) - 1}, got {rows.min()} to {rows.max()}"
-            )
+            raise InputError(f"expected row numbers from 0 to {len(source) - 1}, got {rows.min()} to {rows.max()}")
         if isinstance(source, Subset):
             source, rows = source.source, source.rows[rows]
         self.source, self.rows = source, rows
@@ -172,17 +166,11 @@ def _numbers(given: Any, name: str) -> np.ndarray:
     try:
         array = np.asarray(given)
     except (ValueError, TypeError) as error:
-        raise InputError(
-            f"{name}: expected rows of equal shape, got {type(given).__name__} of unequal ones"
-        ) from error
+        raise InputError(f"{name}: expected rows of equal shape, got {type(given).__name__} of unequal ones") from error
     if array.dtype.hasobject:
-        raise InputError(
-            f"{name}: expected numbers, got an array of Python objects; convert it to a numeric dtype"
-        )
+        raise InputError(f"{name}: expected numbers, got an array of Python objects; convert it to a numeric dtype")
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        raise InputError(
-            f"{name}: expected real numbers of at most 64 bits, got dtype {array.dtype}; convert them"
-        )
+        raise InputError(f"{name}: expected real numbers of at most 64 bits, got dtype {array.dtype}; convert them")
     if array.ndim == 0:
         raise InputError(f"{name}: expected rows, got a single number")
     if array.shape[0] == 0:

@@ -58,16 +58,14 @@ def _source(table: Any, path: Path) -> ArraySource:
             names.append(name)
             columns.append(column)
         else:
-            example = next((value.as_py() for value in column if value.is_valid), None)
+            example = next((value for value in column.to_pylist() if value and not _are_numbers([value])), None)
             raise InputError(
                 f"{path}: expected numbers in every column, got {kind} in column {name!r} "
                 f"({str(example)[:40]!r}, for example); drop or encode it, or name it 'label' to colour "
                 f"pictures by it"
             )
     if not columns or table.num_rows == 0:
-        raise InputError(
-            f"{path}: expected rows of numbers, got {table.num_rows} rows and {len(columns)} columns"
-        )
+        raise InputError(f"{path}: expected rows of numbers, got {table.num_rows} rows and {len(columns)} columns")
     rows = np.empty((table.num_rows, len(columns)), _common_dtype(columns))
     for i, column in enumerate(columns):
         rows[:, i] = _values(column)
@@ -108,11 +106,11 @@ def _is_numeric(kind: Any) -> bool:
     return number or pa.types.is_boolean(kind) or pa.types.is_null(kind)
 
 
-def _are_numbers(names: list[str]) -> bool:
+def _are_numbers(names: list[Any]) -> bool:
     """Whether what was read as a row of names is a row of numbers, some of them missing perhaps."""
     try:
         return bool([float(name) for name in names if name])
-    except ValueError:
+    except (ValueError, TypeError):
         return False
 
 
