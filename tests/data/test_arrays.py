@@ -178,7 +178,7 @@ def npz(compressed):
 WHOLE = {"x.npy": npy(TABLE), "a.npz": npz(False), "b.npz": npz(True)}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(name=st.sampled_from(sorted(WHOLE)), at=st.integers(0, 10**6), flip=st.integers(1, 255))
 def test_flipped_bytes_raise_nothing_else(name, at, flip):
     content = bytearray(WHOLE[name])
@@ -186,13 +186,13 @@ def test_flipped_bytes_raise_nothing_else(name, at, flip):
     opens_or_says_why(name, bytes(content))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(name=st.sampled_from(sorted(WHOLE)), cut=st.integers(0, 10**6))
 def test_what_is_cut_short_is_refused(name, cut):
     assert not opens_or_says_why(name, WHOLE[name][: cut % len(WHOLE[name])])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     name=st.sampled_from(["x.npy", "x.npz"]),
     head=st.sampled_from([b"", b"\x93NUMPY", b"\x93NUMPY\1\0\x10\0", b"\x93NUMPY\2\0\xff\xff\xff\xff{", b"PK\3\4"]),
@@ -202,7 +202,7 @@ def test_random_bytes_raise_nothing_else(name, head, tail):
     assert not opens_or_says_why(name, head + tail)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(header=st.text(st.characters(codec="latin-1"), max_size=60) | st.integers(1, 2000).map(lambda n: "(" * n))
 def test_random_headers_raise_nothing_else(header):
     text = header.encode("latin-1")

@@ -21,6 +21,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 _GREY = ("1", "L", "LA", "La")
 _MAX_RATIO = 1100  # DEFLATE packs at most 1032 to 1, so a PNG that promises more is a lie
 
+_LARGE = 1 << 14  # pixels
+
 
 class FolderSource:
     """The images of a folder, all brought to one size and all grey or all RGB, sorted by name.
@@ -57,6 +59,8 @@ class FolderSource:
                 f"{folder}: expected images of one size, got {shown}{more} (height × width); "
                 f"bring them to one size with --resize (resize=)"
             )
+        # Decoding lets go of the interpreter's lock, but only large images take long enough for threads to pay.
+        self._large = max(h * w for h, w in sizes) >= _LARGE
         self._grey = all(grey for _, grey in scans)
         height, width = size or next(iter(sizes))
         shape = (height, width) if self._grey else (height, width, 3)
@@ -72,7 +76,7 @@ class FolderSource:
         def fill(i: int) -> None:
             out[i] = self._read(self.paths[rows[i]])
 
-        if len(rows) < 8:
+        if len(rows) < 8 or not self._large:
             for i in range(len(rows)):
                 fill(i)
         else:
