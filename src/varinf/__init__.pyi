@@ -2,6 +2,7 @@ from . import data as data
 from . import distributions as distributions
 from . import evaluate as evaluate
 from . import likelihoods as likelihoods
+from . import models as models
 from . import networks as networks
 from . import objectives as objectives
 from . import posteriors as posteriors

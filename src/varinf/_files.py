@@ -48,14 +48,16 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_arrays(stem: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-    """Write `stem`.safetensors, then `stem`.json, which holds `meta` and the checksum of the other.
+    """Write `stem`.safetensors, then `stem`.json, which holds `meta` and a checksum of both.
 
     The JSON comes last: a crash before it leaves no new JSON, and readers go by the JSON.
     """
     from safetensors.numpy import save
 
-    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-    head = {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest(), **meta}
+    # not np.ascontiguousarray, which gives a scalar an axis
+    content = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
+    meta = {"format": FORMAT, **meta}
+    head = {"sha256": _checksum(content, meta), **meta}
     write_file(_with_suffix(stem, ".safetensors"), content)
     write_file(_with_suffix(stem, ".json"), (json.dumps(head, indent=1) + "\n").encode())
 
@@ -83,12 +85,20 @@ def read_arrays(stem: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise DamagedFileError(
             f"{path} has format {head['format']}, written by a newer varinf; this one reads up to {FORMAT}: upgrade"
         )
-    if hashlib.sha256(content).hexdigest() != head.get("sha256"):
-        raise DamagedFileError(f"{tensors} is damaged: its checksum differs from the one in {path.name}")
+    meta = {name: value for name, value in head.items() if name != "sha256"}
+    if _checksum(content, meta) != head.get("sha256"):
+        raise DamagedFileError(f"{tensors} or {path.name} is damaged: their checksum differs from the one kept")
     try:
         return load(content), head
     except SafetensorError as error:
         raise DamagedFileError(f"{tensors} is damaged: {error}") from None
+
+
+def _checksum(content: bytes, meta: dict[str, Any]) -> str:
+    """SHA-256 over the arrays' file and what stands beside it, in the spelling that JSON gives back."""
+    digest = hashlib.sha256(content)
+    digest.update(json.dumps(meta, sort_keys=True).encode())
+    return digest.hexdigest()
 
 
 def _with_suffix(stem: Path, suffix: str) -> Path:

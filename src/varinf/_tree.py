@@ -30,50 +30,56 @@ def trainable(model: PyTree) -> PyTree[bool]:
     return jax.tree.map(mark, model, is_leaf=is_constant)
 
 
-def _named(node: Any, name: str) -> Iterator[tuple[str, Any]]:
+class _Slot:
+    """The place of a leaf, which unlike the leaf itself cannot stand in a tree twice."""
+
+    def __init__(self, leaf: Any):
+        self.leaf = leaf
+
+
+def _named(node: Any, name: str) -> Iterator[tuple[str, _Slot]]:
     # NumPyro flattens a distribution's fields in an order that differs from process to process, so a
     # distribution's arrays go by the names of its fields, and only the rest by their paths.
     def is_distribution(value: Any) -> bool:
         return isinstance(value, Distribution)
 
-    for path, leaf in jax.tree_util.tree_flatten_with_path(node, is_leaf=is_distribution)[0]:
+    for path, slot in jax.tree_util.tree_flatten_with_path(node, is_leaf=is_distribution)[0]:
         here = name + jax.tree_util.keystr(path)
-        if is_distribution(leaf):
-            for field in sorted(type(leaf).gather_pytree_data_fields()):
-                yield from _named(leaf.__dict__.get(field), f"{here}.{field}")
-        elif eqx.is_array(leaf):
-            yield here.lstrip("."), leaf
+        if is_distribution(slot):
+            for field in sorted(type(slot).gather_pytree_data_fields()):
+                yield from _named(slot.__dict__.get(field), f"{here}.{field}")
+        elif eqx.is_array(slot.leaf) or isinstance(slot.leaf, jax.ShapeDtypeStruct):
+            yield here.lstrip("."), slot
+
+
+def _slots(tree: PyTree) -> tuple[PyTree, dict[str, _Slot]]:
+    """`tree` with a slot in the place of each leaf, and the slots of the arrays by name."""
+    slots = jax.tree.map(_Slot, tree)
+    return slots, dict(_named(slots, ""))
 
 
 def named_arrays(tree: PyTree) -> dict[str, np.ndarray]:
     """All arrays of a tree by name, on the host, in an order that does not depend on the process."""
-    return {name: np.asarray(leaf) for name, leaf in _named(tree, "")}
+    return {name: np.asarray(slot.leaf) for name, slot in _slots(tree)[1].items()}
 
 
 def with_arrays(tree: PyTree, arrays: dict[str, np.ndarray]) -> PyTree:
-    """`tree` with its arrays replaced by those of the same names.
+    """`tree` with its arrays (or the `jax.ShapeDtypeStruct`s in their place) replaced by those of the same names.
 
     Raises:
         ValueError: names, shapes or dtypes differ; the message names the first difference.
     """
-    like = dict(_named(tree, ""))
+    slots, like = _slots(tree)
     missing, extra = sorted(like.keys() - arrays.keys()), sorted(arrays.keys() - like.keys())
     if missing or extra:
         what = f"lacks {missing[0]!r}" if missing else f"has {extra[0]!r}, which the model lacks"
         raise ValueError(f"the stored arrays do not fit the model: the file {what}")
-    for name, leaf in like.items():
-        new = arrays[name]
-        if new.shape != leaf.shape or new.dtype != leaf.dtype:
+    for name, slot in like.items():
+        new, old = arrays[name], slot.leaf
+        if new.shape != old.shape or new.dtype != old.dtype:
             raise ValueError(
                 f"the stored arrays do not fit the model: {name} is {new.dtype}{list(new.shape)} in the file, "
-                f"{leaf.dtype}{list(leaf.shape)} in the model"
+                f"{old.dtype}{list(old.shape)} in the model"
             )
-    by_identity = {id(leaf): name for name, leaf in like.items()}
-
-    def replace(leaf: Any) -> Any:
-        if not eqx.is_array(leaf):
-            return leaf
-        new = arrays[by_identity[id(leaf)]]
-        return new if isinstance(leaf, np.ndarray) else jax.numpy.asarray(new)
-
-    return jax.tree.map(replace, tree)
+        slot.leaf = new if isinstance(old, np.ndarray) else jax.numpy.asarray(new)
+    return jax.tree.map(lambda slot: slot.leaf, slots)

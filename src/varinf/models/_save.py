@@ -4,6 +4,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import numpy as np
 
 from varinf._files import DamagedFileError, read_arrays, write_arrays
 from varinf._tree import named_arrays, with_arrays
@@ -41,29 +42,40 @@ def load(path: str | Path, like: Any = None) -> Any:
     if like is None and recipe is None:
         raise InputError(f"{stem} holds a model with parts of your own; pass like=, a model built the same way")
     if like is None:
-        like = _skeleton(dict(recipe), stem)
+        try:
+            like = _skeleton(recipe)
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DamagedFileError(f"{stem}.json: the model's settings are damaged: {error}") from None
     try:
         return with_arrays(like, arrays)
     except ValueError as error:
         raise DamagedFileError(f"{stem}.safetensors: {error}") from None
 
 
-def _skeleton(recipe: dict[str, Any], stem: Path) -> Any:
-    """The model of a recipe with arrays of the right shapes, unset."""
-    try:
-        cls = MODELS[recipe.pop("model")]
-        for name in ("event_shape", "hidden"):
-            recipe[name] = tuple(recipe[name])
-        built = eqx.filter_eval_shape(cls.build, **recipe, key=jax.random.key(0))
-    except (InputError, KeyError, TypeError) as error:
-        raise DamagedFileError(f"{stem}.json: the model's settings are damaged: {error}") from None
+def from_arrays(recipe: str, arrays: dict[str, np.ndarray]) -> Any:
+    """The model that a recipe (`model.recipe`) describes, with the arrays that `named_arrays(model)` gave.
 
-    def blank(leaf: Any) -> Any:
-        if isinstance(leaf, jax.ShapeDtypeStruct):
-            return jax.numpy.empty(leaf.shape, leaf.dtype)
-        return leaf
+    Raises:
+        ValueError: arrays that do not fit the recipe.
+    """
+    return with_arrays(_skeleton(json.loads(recipe)), arrays)
 
-    return jax.tree.map(blank, built)
+
+def _skeleton(recipe: Any) -> Any:
+    """The model of a recipe, with the shape of each of its arrays in its place."""
+    cls = MODELS[recipe["model"]]
+    settings = {name: value for name, value in recipe.items() if name != "model"}
+    for name in ("event_shape", "hidden"):
+        settings[name] = tuple(settings[name])
+    rest = None
+
+    def arrays() -> Any:
+        nonlocal rest
+        # NumPy's arrays stay as they are: tracing would take their double precision from them.
+        traced, rest = eqx.partition(cls.build(**settings, key=jax.random.key(0)), lambda x: isinstance(x, jax.Array))
+        return traced
+
+    return eqx.combine(jax.eval_shape(arrays), rest)
 
 
 def _stem(path: str | Path) -> Path:

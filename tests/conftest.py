@@ -1,0 +1,37 @@
+"""What all tests share: two fake devices, double precision on request, and a count of compilations."""
+
+import os
+
+# Before JAX is imported: two devices, so that nothing can lean on there being one.
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def float64():
+    """Double precision on the device, for the length of one test."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def compilations():
+    """A list that grows by one entry with each program that XLA compiles."""
+    events = []
+
+    def listen(event: str, _seconds: float, **_: object) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            events.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield events
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
