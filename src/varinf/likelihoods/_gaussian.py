@@ -37,7 +37,7 @@ class Gaussian(AbstractLikelihood):
     def __init__(self, scale: float | Array | np.ndarray | None = None, shape: tuple[int, ...] = ()):
         self.scale = None if scale is None else _Known(jnp.asarray(scale, jnp.result_type(float)))
         # softplus(x) = 1: noise starts as wide as the data
-        self.raw_scale = jnp.full(shape, math.log(math.e - 1)) if scale is None else None
+        self.raw_scale = jnp.full(shape, math.log(math.e - 1), jnp.result_type(float)) if scale is None else None
 
     @classmethod
     def for_data(cls, event_shape: tuple[int, ...], options: DataOptions, summary: Summary | None) -> Parts:

@@ -126,8 +126,9 @@ def fit(
 
     marks = trainable(model)
     params, fixed = eqx.partition(model, marks)
-    # The steps use up the state they are given, so the user's own arrays are copied.
-    params = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), params)
+    # The steps use up the state they are given, so the user's own arrays are copied; and give back arrays of a
+    # definite type, so that arrays of JAX's weak type would make the second call compile again.
+    params = jax.tree.map(lambda leaf: jnp.array(leaf, dtype=leaf.dtype, copy=True), params)
     problem = Problem(fixed, objective, optimizer.update, jnp.asarray(len(source)), key)
     start = State(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
