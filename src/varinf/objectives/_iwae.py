@@ -6,7 +6,6 @@ import jax
 from jaxtyping import Array, Float, PyTree
 
 from varinf._table import known
-from varinf.errors import InputError
 from varinf.objectives._elbo import at_least_one
 from varinf.objectives._objective import AbstractObjective, Metrics
 from varinf.objectives._terms import Request, Terms
@@ -42,7 +41,7 @@ class IWAE(AbstractObjective):
         return Request(self.num_samples, closed_form_kl=False, stop_posterior=self.estimator == "dreg")
 
     def loss(self, terms: Terms) -> tuple[Float[Array, ""], Metrics]:
-        log_weights = self._log_weights(terms)
+        log_weights = terms.log_weights()
         bound = terms.mean(jax.nn.logsumexp(log_weights, axis=0) - math.log(self.num_samples))
         reconstruction = terms.mean(terms.log_likelihood.mean(0))
         elbo = terms.mean(log_weights.mean(0))
@@ -53,16 +52,5 @@ class IWAE(AbstractObjective):
         if self.estimator == "reparam":
             return gradient
         # The gradient at hand carries one power of the normalised weights; DReG for the posterior has two.
-        weights = jax.nn.softmax(self._log_weights(terms), axis=0)
+        weights = jax.nn.softmax(terms.log_weights(), axis=0)
         return jax.tree.map(lambda g: g * weights.reshape(weights.shape + (1,) * (g.ndim - 2)), gradient)
-
-    def _log_weights(self, terms: Terms) -> Float[Array, "samples batch"]:
-        if any(latent.is_global for latent in terms.latents):
-            raise InputError(
-                "IWAE is for local latents; this model has a global one, for which the bound from mini-batches is "
-                "biased. Use ELBO"
-            )
-        total = terms.log_likelihood
-        for latent in terms.latents:
-            total += latent.log_prior - latent.log_posterior
-        return total

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from varinf.errors import InputError
+
 
 class Request(NamedTuple):
     """What an objective asks of a model; static, known when the step is compiled.
@@ -87,3 +89,28 @@ class Terms(eqx.Module):
         """The mean over the data of the batch, without the rows that only fill it up."""
         weight = self.batch.mask.astype(values.dtype)
         return (weight * values).sum() / weight.sum()
+
+    def local_latents(self) -> tuple[Latent, ...]:
+        """All the groups of latents, which must be local.
+
+        Raises:
+            InputError: one is global. What is a function of log weights is then no sum over data, so that its
+                estimate from a batch would be biased.
+        """
+        if any(latent.is_global for latent in self.latents):
+            raise InputError(
+                "importance weights are for local latents; this model has a global one, for which a bound from "
+                "mini-batches would be biased. Use ELBO"
+            )
+        return self.latents
+
+    def log_weights(self) -> Float[Array, "samples batch"]:
+        """ln p(x, z) − ln q(z | x) of each draw, for models whose latents are all local.
+
+        Raises:
+            InputError: one is global.
+        """
+        total = self.log_likelihood
+        for latent in self.local_latents():
+            total += latent.log_prior - latent.log_posterior
+        return total

@@ -1,0 +1,60 @@
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray, PyTree
+
+from varinf.evaluate._rows import observed, row_blocks
+from varinf.models import AbstractModel
+from varinf.objectives import Batch, Request
+
+_ROWS = 200
+
+
+class Bound(NamedTuple):
+    """The evidence lower bound of each datum and its two parts, in nats: elbo = reconstruction − kl.
+
+    Attributes:
+        elbo: E_q[ln p(x | z)] − KL[q(z | x) || p(z)], `[n]`.
+        reconstruction: E_q[ln p(x | z)], `[n]`.
+        kl: KL[q(z | x) || p(z)], `[n]`; in closed form where one is known.
+    """
+
+    elbo: np.ndarray
+    reconstruction: np.ndarray
+    kl: np.ndarray
+
+
+def elbo(model: AbstractModel, x: Any, num_samples: int = 16, *, key: PRNGKeyArray) -> Bound:
+    """The evidence lower bound of each row. Random observations (binarised pixels) are drawn once.
+
+    Args:
+        model: a model whose latents are all local.
+        x: rows as stored, `[n, *event]`, or a Source.
+        num_samples: draws of z for each row.
+        key: for the draws. The answer for a row depends on its place and not on the other rows.
+
+    Raises:
+        InputError: the rows cannot be observed by the model; or it has a global latent.
+    """
+    request = Request(num_samples, closed_form_kl=True, stop_posterior=False)
+    observe_key, draw_key = jax.random.split(key)
+    parts = []
+    for block in row_blocks(model, x, _ROWS):
+        keys = jax.random.fold_in(observe_key, block.start), jax.random.fold_in(draw_key, block.start)
+        reconstruction, kl = _parts(model, block.data, keys, request)
+        parts.append(np.stack([reconstruction, kl])[:, : block.count])
+    reconstruction, kl = np.concatenate(parts, axis=1)
+    return Bound(reconstruction - kl, reconstruction, kl)
+
+
+@eqx.filter_jit
+def _parts(model: AbstractModel, block: PyTree, keys: tuple, request: Request) -> tuple:
+    batch: Batch = observed(model, block, key=keys[0])
+    terms = model.score(batch, model.draw(batch, request, key=keys[1]), request)
+    kl = 0.0
+    for latent in terms.local_latents():
+        sampled = (latent.log_posterior - latent.log_prior).mean(0)
+        kl += sampled if latent.kl is None else latent.kl.sum(-1)
+    return terms.log_likelihood.mean(0), kl

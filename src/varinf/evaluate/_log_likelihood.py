@@ -1,0 +1,86 @@
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from varinf.evaluate._rows import observed, row_blocks
+from varinf.models import AbstractModel
+from varinf.objectives import Request
+from varinf.objectives._elbo import at_least_one
+
+# Rows and draws of one matrix product: enough to fill it, few enough to stay in the cache.
+_ROWS, _DRAWS = 50, 100
+
+
+class LogLikelihood(NamedTuple):
+    """An estimate of ln p(x) for each datum, in nats.
+
+    Attributes:
+        value: a lower bound in expectation, and consistent as the draws grow in number, `[n]`.
+        stderr: its standard error by the delta method, `[n]`. Where a few draws carry the weight it is too small.
+    """
+
+    value: np.ndarray
+    stderr: np.ndarray
+
+
+def log_likelihood(model: AbstractModel, x: Any, num_samples: int = 5000, *, key: PRNGKeyArray) -> LogLikelihood:
+    """ln p(x) by importance sampling from the posterior: ln 1/S Σ_s p(x, z_s) / q(z_s | x).
+
+    In memory that depends on neither n nor the number of samples. Random observations (binarised pixels) are drawn
+    once for each row.
+
+    Source: Burda, Grosse and Salakhutdinov 2016, equation 8 and section 5.
+
+    Args:
+        model: a model whose latents are all local.
+        x: rows as stored, `[n, *event]`, or a Source.
+        num_samples: S, the draws for each row.
+        key: for the draws. The answer for a row depends on its place and not on the other rows.
+
+    Raises:
+        InputError: the rows cannot be observed by the model; or it has a global latent.
+    """
+    draws = min(_DRAWS, at_least_one(num_samples))
+    request = Request(draws, closed_form_kl=False, stop_posterior=False)
+    observe_key, draw_key = jax.random.split(key)
+    estimates = []
+    for block in row_blocks(model, x, _ROWS):
+        keys = jax.random.fold_in(observe_key, block.start), jax.random.fold_in(draw_key, block.start)
+        estimate = _estimate(model, block.data, keys, jnp.asarray(num_samples), request)
+        estimates.append(np.stack(estimate)[:, : block.count])
+    return LogLikelihood(*np.concatenate(estimates, axis=1))
+
+
+@eqx.filter_jit
+def _estimate(
+    model: AbstractModel, block: PyTree, keys: tuple[PRNGKeyArray, PRNGKeyArray], num_samples: Array, request: Request
+) -> tuple[Array, Array]:
+    batch = observed(model, block, key=keys[0])
+    draws = request.num_samples
+
+    def log_weights(i: Array) -> Array:
+        drawn = model.draw(batch, request, key=jax.random.fold_in(keys[1], i))
+        wanted = i * draws + jnp.arange(draws) < num_samples
+        return jnp.where(wanted[:, None], model.score(batch, drawn, request).log_weights(), -jnp.inf)
+
+    def add(i: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        # Σ w and Σ w², each held relative to the largest weight up to now
+        largest, first, second = carry
+        new = log_weights(i)
+        top = jnp.maximum(largest, new.max(0))
+        safe = jnp.where(jnp.isfinite(top), top, 0.0)
+        rescale, relative = jnp.exp(largest - safe), jnp.exp(new - safe)
+        return top, first * rescale + relative.sum(0), second * rescale**2 + (relative**2).sum(0)
+
+    size = batch.mask.shape[0]
+    dtype = jax.eval_shape(log_weights, jnp.zeros((), int)).dtype
+    start = (jnp.full(size, -jnp.inf, dtype), jnp.zeros(size, dtype), jnp.zeros(size, dtype))
+    largest, first, second = jax.lax.fori_loop(0, -(-num_samples // draws), add, start)
+    value = largest + jnp.log(first) - jnp.log(num_samples)
+    # var(mean w) / mean(w)², with the unbiased variance of w
+    spread = jnp.maximum(second / first**2 - 1 / num_samples, 0) * num_samples / jnp.maximum(num_samples - 1, 1)
+    return value, jnp.sqrt(spread)
