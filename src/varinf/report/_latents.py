@@ -1,0 +1,104 @@
+"""From rows to codes and back, in compiled calls of one size."""
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+from numpyro.distributions import Distribution
+
+from varinf.distributions import NoClosedForm, kl_per_dimension
+
+
+class Codes(NamedTuple):
+    """What the posterior makes of some rows.
+
+    Attributes:
+        means: of the posterior of each row, `[n, dim]`.
+        kl: KL[q(z | x) || p(z)] of each latent in nats, averaged over the rows, `[dim]`; None where it has no closed
+            form or the latents do not factorise.
+    """
+
+    means: np.ndarray
+    kl: np.ndarray | None
+
+    @property
+    def activity(self) -> np.ndarray:
+        """Var_x(E[z | x]) of each latent; a latent is active above 0.01 (Burda, Grosse and Salakhutdinov 2016)."""
+        return self.means.var(0)
+
+
+def prior_of(model: Any) -> Distribution:
+    """p(z), which a model may hold as it is or as a module that returns it."""
+    return model.prior if isinstance(model.prior, Distribution) else model.prior()
+
+
+def latent_dim(model: Any) -> int:
+    """How many numbers a code has."""
+    return math.prod(prior_of(model).event_shape)
+
+
+def encode(model: Any, rows: np.ndarray) -> Codes:
+    """The codes of rows as they are stored."""
+    means, kl = _chunked(lambda chunk: _encode(model, chunk), model.observation.prepare(rows))
+    return Codes(means.astype(np.float64), kl.mean(0) if kl.shape[1:] == means.shape[1:] else None)
+
+
+def decode(model: Any, z: np.ndarray) -> np.ndarray:
+    """The mean of p(x | z) at each of `[n, dim]` codes."""
+    return _chunked(lambda chunk: _decode(model, chunk), np.asarray(z, jnp.result_type(float)))[0]
+
+
+def sample(model: Any, count: int, *, key: PRNGKeyArray) -> tuple[np.ndarray, np.ndarray]:
+    """Draws from p(x), and before them the means of p(x | z) at the same z."""
+    means, draws = _sample(model, count, key)
+    return np.asarray(means), np.asarray(draws)
+
+
+def at_sigmas(model: Any, sigmas: np.ndarray) -> np.ndarray:
+    """The codes `[n, dim]` so many standard deviations from the prior's mean."""
+    prior = prior_of(model)
+    return np.asarray(prior.mean) + np.sqrt(np.asarray(prior.variance)) * sigmas
+
+
+def quantiles(count: int, outermost: float = 0.01) -> np.ndarray:
+    """Standard normal quantiles of evenly spaced probabilities."""
+    return np.array([NormalDist().inv_cdf(p) for p in np.linspace(outermost, 1 - outermost, count)])
+
+
+@eqx.filter_jit
+def _encode(model: Any, rows: Array) -> tuple[Array, Array]:
+    q = model.encode(rows)
+    try:
+        kl = kl_per_dimension(q, prior_of(model))
+    except NoClosedForm:
+        kl = jnp.zeros((*q.batch_shape, 0))
+    return q.mean, kl
+
+
+@eqx.filter_jit
+def _decode(model: Any, z: Array) -> tuple[Array]:
+    return (model.decode(z).mean,)
+
+
+@eqx.filter_jit
+def _sample(model: Any, count: int, key: PRNGKeyArray) -> tuple[Array, Array]:
+    # one key, so one z for both
+    return model.sample(count, key=key, mean=True), model.sample(count, key=key)
+
+
+def _chunked(function: Callable[[Array], tuple[Array, ...]], rows: np.ndarray) -> list[np.ndarray]:
+    """`function` over rows in chunks of one size, the last filled up, so that it is compiled once."""
+    size = max(1, min(256, 2**22 // max(1, math.prod(rows.shape[1:]))))
+    parts = []
+    for start in range(0, len(rows), size):
+        chunk = rows[start : start + size]
+        missing = size - len(chunk)
+        if missing:
+            chunk = np.concatenate([chunk, np.repeat(chunk[:1], missing, axis=0)])
+        parts.append([np.asarray(part)[: size - missing] for part in function(jnp.asarray(chunk))])
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]

@@ -1,0 +1,79 @@
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from varinf.report._style import (
+    HELD_OUT,
+    TRAIN,
+    few_ticks,
+    name_axes,
+    new_axes,
+    new_figure,
+    save,
+    set_legend,
+    span,
+)
+
+_BOUNDS = {"iwae": "Importance-weighted bound", "elbo": "ELBO", "loss": "Loss"}
+_PARTS = {"reconstruction": "Reconstruction, E[ln p(x | z)]", "kl": "KL[q(z | x) || p(z)]"}
+
+
+def loss_curves(history: Mapping[str, Sequence[float]], path: str | Path) -> Path:
+    """Draw the bound by epoch, on the training and the held-out data, and beside it its two parts.
+
+    Args:
+        history: metrics by name, one entry for each epoch, in nats per datum, as in `Fit.history`.
+        path: of the PNG file.
+
+    Returns:
+        The path.
+    """
+    bound = next(name for name in _BOUNDS if name in history)
+    parts = [name for name in _PARTS if name in history]
+    figure = new_figure(1400 if parts else 900, 560)
+    main = new_axes(figure, 96, 52, 760, 424)
+    _curves(main, history, bound, with_values=True)
+    name_axes(main, "epoch", "nats per datum", _BOUNDS[bound])
+    for i, name in enumerate(parts):
+        axes = new_axes(figure, 980, 52 + 232 * i, 390, 192)
+        _curves(axes, history, name)
+        name_axes(axes, "epoch" if i == len(parts) - 1 else "", "nats", _PARTS[name])
+        few_ticks(axes, 5, 4)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    return save(figure, path)
+
+
+def _curves(axes: Axes, history: Mapping[str, Sequence[float]], name: str, with_values: bool = False) -> None:
+    handles, names, seen = [], [], []
+    for key, who, colour in ((name, "train", TRAIN), (f"validation_{name}", "held out", HELD_OUT)):
+        values = np.asarray(history.get(key, ()), np.float64)
+        if not len(values):
+            continue
+        epochs = np.arange(1, len(values) + 1)
+        marker = "o" if len(values) <= 15 else None
+        handles += axes.plot(epochs, values, color=colour, linewidth=1.3, marker=marker, markersize=2.5)
+        names.append(f"{who}   {values[-1]:.4g}".replace("-", "−"))
+        seen.append(values)
+    few_ticks(axes, 8, 6)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    if not seen:
+        return
+    longest = max(map(len, seen))
+    axes.set_xlim(*((0.5, 1.5) if longest == 1 else (1 - 0.015 * longest, longest * 1.015)))
+    axes.set_ylim(_view(seen))
+    axes.grid(axis="y", color="#ececec", linewidth=0.6)
+    axes.set_axisbelow(True)
+    if with_values:
+        falls = name == "loss"
+        set_legend(axes, handles, names, loc="upper right" if falls else "lower right", handlelength=1.4)
+
+
+def _view(seen: list[np.ndarray]) -> tuple[float, float]:
+    """Limits that show everything, or all but the first steep epochs where these would flatten the rest."""
+    everything = span(np.concatenate(seen))
+    later = np.concatenate([values[min(len(values) - 1, max(1, len(values) // 20)) :] for values in seen])
+    low, high = span(later, 0.08)
+    return everything if everything[1] - everything[0] < 1.6 * (high - low) else (low, high)

@@ -1,0 +1,46 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from varinf.report._latents import at_sigmas, decode, latent_dim, quantiles
+from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
+from varinf.report._tiles import Limits, mean_range, resized, tile, tiling, visible
+
+
+def manifold(model: Any, path: str | Path, *, limits: Limits | None = None) -> Path:
+    """Draw the images that a decoder of two latents makes of a grid of codes: the prior's quantiles, 1 % to 99 %.
+
+    The first latent grows to the right, the second upwards, as in the map of the codes.
+
+    Args:
+        model: a VAE of images with two latents.
+        path: of the PNG file.
+        limits: the stored values shown as black and as white; read off the images if None.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: not two latents.
+    """
+    sheet, top = Sheet(), MARGIN + TITLE_HEIGHT
+    sheet.title("Means of p(x | z) over the quantiles of the prior, 1 % to 99 %")
+    right, bottom = sheet.image(manifold_pixels(model, limits), MARGIN + 30, top)
+    sheet.label("z₁  →", right, bottom + 18, faint=True)
+    sheet.label("z₂", MARGIN + 20, top + 10, faint=True)
+    sheet.label("↑", MARGIN + 18, top + 34, faint=True)
+    return sheet.save(path, bottom=22)
+
+
+def manifold_pixels(model: Any, limits: Limits | None, side: int = 1000) -> np.ndarray:
+    """The grid alone, `[height, width, 3]`."""
+    if latent_dim(model) != 2:
+        raise ValueError(f"the manifold is drawn of two latents, this model has {latent_dim(model)}; see traversals")
+    example = decode(model, at_sigmas(model, np.zeros((1, 2))))
+    size = tiling(visible(example, (0.0, 1.0)), side, side, target=40)
+    count = max(5, min(20, side // max(size.width, size.height)))
+    across, up = np.meshgrid(quantiles(count), quantiles(count)[::-1])
+    means = decode(model, at_sigmas(model, np.stack([across, up], -1).reshape(-1, 2)))
+    tiles = resized(visible(means, mean_range(model, limits, means)), side // count)
+    return tile(tiles.reshape(count, count, *tiles.shape[1:]), gap=0)

@@ -1,0 +1,35 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from varinf.report._codes import scatter_codes
+from varinf.report._labels import read_labels
+from varinf.report._latents import encode
+from varinf.report._manifold import manifold_pixels
+from varinf.report._style import new_axes, new_figure, save
+from varinf.report._tiles import Limits
+
+
+def readme_picture(
+    model: Any, rows: np.ndarray, labels: np.ndarray | None, path: str | Path, *, limits: Limits | None = None
+) -> Path:
+    """Draw a model of images with two latents at a glance: what it decodes, and where it puts the data.
+
+    Args:
+        model: a VAE of images with two latents.
+        rows: as they are stored, `[n, *event]`.
+        labels: one per row, or None.
+        path: of the PNG file.
+        limits: the stored values shown as black and as white; read off the images if None.
+
+    Returns:
+        The path.
+    """
+    pixels = manifold_pixels(model, limits, side=560)
+    height, width = pixels.shape[:2]
+    figure = new_figure(width + 800, height + 48)
+    figure.figimage(pixels, 24, 24, origin="upper")
+    axes = new_axes(figure, width + 100, 24, 560, height - 46)
+    scatter_codes(figure, axes, encode(model, rows), read_labels(labels, len(rows)))
+    return save(figure, path)

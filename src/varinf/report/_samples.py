@@ -1,0 +1,99 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from varinf.report._columns import column_axes
+from varinf.report._latents import sample
+from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
+from varinf.report._style import DATA, MODEL, save, set_legend, span
+from varinf.report._tiles import Limits, mean_range, resized, tile, tiling, value_range, visible
+
+
+def samples(
+    model: Any,
+    path: str | Path,
+    *,
+    rows: np.ndarray | None = None,
+    limits: Limits | None = None,
+    columns: Sequence[str] | None = None,
+    key: PRNGKeyArray,
+) -> Path:
+    """Draw what the model makes of codes drawn from the prior.
+
+    Of images: the means of p(x | z), and for some of the same codes a draw of each. Of a table: the histogram of each
+    column, of draws and, where rows are given, of the data.
+
+    Args:
+        model: a VAE.
+        path: of the PNG file.
+        rows: data as they are stored, to set beside a table's draws.
+        limits: of images, the stored values shown as black and as white; read off the draws if None.
+        columns: the names of a table's columns.
+        key: for the draws.
+
+    Returns:
+        The path.
+    """
+    means, draws = sample(model, 10, key=key)
+    if means.ndim == 2:
+        return _table(model, path, rows, columns, key)
+    stored = value_range(draws) if limits is None else limits
+    size = tiling(visible(means[:1], stored), width=1300, height=800)
+    across, down = max(2, round(0.64 * size.columns)), size.rows
+    aside = max(1, size.columns - across)
+    means, draws = sample(model, across * down, key=key)
+    mean_tiles = _tiles(means, mean_range(model, stored, means)).reshape(down, across, size.height, size.width, 3)
+    draw_tiles = _tiles(draws, mean_range(model, stored, draws)).reshape(mean_tiles.shape)[:, :aside]
+    sheet, top = Sheet(), MARGIN + TITLE_HEIGHT
+    sheet.title("Means of p(x | z), z from the prior")
+    right, _ = sheet.image(tile(mean_tiles), MARGIN, top)
+    sheet.title("Draws from p(x | z), same z", left=right + 30)
+    sheet.image(tile(draw_tiles), right + 30, top)
+    return sheet.save(path)
+
+
+def _tiles(images: np.ndarray, limits: Limits) -> np.ndarray:
+    return resized(visible(images, limits), 84)
+
+
+def _table(
+    model: Any, path: str | Path, rows: np.ndarray | None, columns: Sequence[str] | None, key: PRNGKeyArray
+) -> Path:
+    _, draws = sample(model, 2000, key=key)
+    figure, many = column_axes(draws.shape[1], columns, "Samples from the model", height=150)
+    for j, axes in enumerate(many):
+        drawn = draws[:, j].astype(np.float64)
+        data = drawn[:0] if rows is None else rows[:, j].astype(np.float64)
+        edges = _edges(data, drawn)
+        handles, names = [], []
+        if len(data):
+            handles.append(axes.stairs(_share(data, edges), edges, fill=True, color=DATA))
+            names.append("data")
+        handles.append(axes.stairs(_share(drawn, edges), edges, color=MODEL, linewidth=1.2))
+        axes.set(xlim=(edges[0], edges[-1]), yticks=[])
+        axes.spines["left"].set_visible(False)
+        if j == 0:
+            place = {"loc": "upper right", "bbox_to_anchor": (1.05, 1.1), "handlelength": 1.2}
+            set_legend(axes, handles, [*names, "samples"], **place)
+    return save(figure, path)
+
+
+def _edges(data: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Bins over nearly all of the values; one for each value where the data are few whole numbers."""
+    values = np.concatenate([data, drawn])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return np.linspace(0, 1, 3)
+    low, high = np.quantile(values, [0.002, 0.998])
+    if len(data):
+        low, high = min(low, np.quantile(data, 0.005)), max(high, np.quantile(data, 0.995))
+    if len(data) and high - low <= 40 and (data == np.rint(data)).all():
+        return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
+    return np.linspace(*span([low, high], 0.02), 36)
+
+
+def _share(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    return np.histogram(values, edges)[0] / max(len(values), 1)

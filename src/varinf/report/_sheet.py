@@ -1,0 +1,43 @@
+"""A picture made of blocks of pixels and lines of text, each block shown pixel for pixel."""
+
+from pathlib import Path
+
+import numpy as np
+
+from varinf.report._style import FAINT, INK, LABEL, TITLE, new_figure, save, write
+
+MARGIN = 24
+TITLE_HEIGHT = 40
+
+
+class Sheet:
+    """A white sheet that is as large as what is put on it; places are pixels from its upper left corner."""
+
+    def __init__(self):
+        self._blocks: list[tuple[np.ndarray, int, int]] = []
+        self._texts: list[tuple[float, float, str, dict]] = []
+
+    def image(self, block: np.ndarray, left: int, top: int) -> tuple[int, int]:
+        """Put `[height, width, 3]` there; gives back where its right and lower ends are."""
+        self._blocks.append((block, left, top))
+        return left + block.shape[1], top + block.shape[0]
+
+    def title(self, text: str, left: int = MARGIN) -> None:
+        """A line at the top."""
+        self._texts.append((left, MARGIN + 6, text, {"size": TITLE, "colour": INK, "va": "center"}))
+
+    def label(self, text: str, x: float, y: float, *, align: str = "right", size: float = LABEL, faint=False) -> None:
+        """A few words, centred in height on y."""
+        colour = FAINT if faint else INK
+        self._texts.append((x, y, text, {"size": size, "colour": colour, "va": "center", "ha": align}))
+
+    def save(self, path: str | Path, *, min_width: int = 0, bottom: int = 0) -> Path:
+        """Write the sheet as a PNG, at least so wide, with so much more room below."""
+        width = max(MARGIN + max(left + block.shape[1] for block, left, _ in self._blocks), min_width)
+        height = MARGIN + bottom + max(top + block.shape[0] for block, _, top in self._blocks)
+        figure = new_figure(width, height)
+        for block, left, top in self._blocks:
+            figure.figimage(block, left, height - top - block.shape[0], origin="upper")
+        for x, y, text, rest in self._texts:
+            write(figure, x, y, text, **rest)
+        return save(figure, path)

@@ -1,0 +1,63 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from varinf.report._latents import Codes, at_sigmas, decode, encode
+from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
+from varinf.report._tiles import Limits, mean_range, resized, tile, tiling, visible
+
+ACTIVE = 0.01
+_LINES = 10
+
+
+def traversals(model: Any, rows: np.ndarray, path: str | Path, *, limits: Limits | None = None) -> Path:
+    """Draw what each of the most active latents does: one line each, from −3 to 3, the others at the prior's mean.
+
+    A latent is active where the variance of its posterior mean over the data is above 0.01 (Burda, Grosse and
+    Salakhutdinov 2016, section 5.2). At most ten lines.
+
+    Args:
+        model: a VAE of images.
+        rows: as they are stored, `[n, *event]`, to find the active latents by.
+        path: of the PNG file.
+        limits: the stored values shown as black and as white; read off the images if None.
+
+    Returns:
+        The path.
+    """
+    return draw_traversals(model, encode(model, rows), path, limits)
+
+
+def draw_traversals(model: Any, encoded: Codes, path: str | Path, limits: Limits | None) -> Path:
+    """The same, for rows that are encoded already."""
+    activity = encoded.activity
+    order = np.argsort(-activity, kind="stable")
+    active = int((activity > ACTIVE).sum())
+    chosen = order[: min(_LINES, max(active, 1))]
+    example = visible(decode(model, at_sigmas(model, np.zeros((1, len(activity))))), (0.0, 1.0))
+    steps = np.linspace(-3, 3, min(13, max(5, tiling(example, 1300).columns // 2 * 2 + 1)))
+    sigmas = np.zeros((len(chosen), len(steps), len(activity)))
+    sigmas[np.arange(len(chosen)), :, chosen] = steps
+    means = decode(model, at_sigmas(model, sigmas.reshape(-1, len(activity))))
+    tiles = resized(visible(means, mean_range(model, limits, means)), 84)
+    tiles = tiles.reshape(len(chosen), len(steps), *tiles.shape[1:])
+    height, width = tiles.shape[2:4]
+
+    sheet, left, top = Sheet(), MARGIN + 130, MARGIN + TITLE_HEIGHT + 26
+    which = "The active latents" if active <= _LINES else f"The {_LINES} most active latents"
+    sheet.title(f"{which} one by one ({active} of {len(activity)} are active), the others at the prior's mean")
+    sheet.image(tile(tiles), left, top)
+    for i, step in enumerate(steps):
+        name = f"{step:+.3g}" if step else "0"
+        sheet.label(name.replace("-", "−"), left + i * (width + 2) + width / 2, top - 14, align="center", faint=True)
+    for i, latent in enumerate(chosen):
+        middle = top + i * (height + 2) + height / 2
+        sheet.label(f"z{_subscript(latent + 1)}", MARGIN, middle, align="left")
+        worth = f"var {activity[latent]:.2f}" if encoded.kl is None else f"{encoded.kl[latent]:.2f} nats"
+        sheet.label(worth, left - 10, middle, faint=True)
+    return sheet.save(path)
+
+
+def _subscript(number: int) -> str:
+    return str(number).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
