@@ -1,0 +1,1 @@
+from ._variational_autoencoder import VariationalAutoencoder as VariationalAutoencoder
