@@ -57,14 +57,13 @@ def conv_transpose(
     """
     if _by_patches():
         return _conv_transpose_by_patches(y, w, shape, dtype)
-    (_, below), (_, right) = _pads(shape[0]), _pads(shape[1])
     narrow, kernel = _narrow(y, jnp.flip(w, (0, 1)).swapaxes(2, 3), dtype)
+    pads = [(2, 3 - _pads(size)[1]) for size in shape]  # what the convolution padded is not made again
     return lax.conv_general_dilated(
         narrow,
         kernel,
         (1, 1),
-        # From the first kept row: one is padding. A row of an odd side's padding lies below, and goes too.
-        ((2, 3 - (below - 0)), (2, 3 - (right - 0))),
+        pads,
         lhs_dilation=(2, 2),
         dimension_numbers=_LAYOUT,
         preferred_element_type=y.dtype,
