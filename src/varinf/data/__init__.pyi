@@ -12,3 +12,4 @@ from ._source import Subset as Subset
 from ._source import source as source
 from ._summary import Summary as Summary
 from ._summary import summarize as summarize
+from ._tables import write_table as write_table

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from varinf._files import write_file
 from varinf.errors import InputError
 
 from ._faults import reading
@@ -118,3 +119,14 @@ def _delimiter(path: Path) -> str:
     with path.open("rb") as file:
         line = file.readline(1 << 16)
     return next((mark for mark in (",", ";", "\t") if mark.encode() in line), ",")
+
+
+def write_table(path: Path, columns: dict[str, np.ndarray]) -> None:
+    """Write columns `[n]` by name to a .csv or .parquet file, whole or not at all."""
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    table, sink = pa.table(columns), pa.BufferOutputStream()
+    write = parquet.write_table if path.suffix == ".parquet" else csv.write_csv
+    write(table, sink)
+    write_file(path, sink.getvalue().to_pybytes())

@@ -17,7 +17,8 @@ class Bernoulli(Distribution):
         soft_targets: score grey values by the cross entropy.
     """
 
-    arg_constraints = {"logits": constraints.real}  # noqa: RUF012  (NumPyro's protocol)
+    # not `real`, which refuses the infinite logits of certainty
+    arg_constraints = {"logits": constraints.dependent}  # noqa: RUF012  (NumPyro's protocol)
     support = constraints.boolean
     has_enumerate_support = True
     pytree_data_fields = ("logits",)
@@ -35,9 +36,10 @@ class Bernoulli(Distribution):
         return draws.astype(jnp.result_type(int))
 
     def log_prob(self, value):
-        log_prob = value * self.logits - softplus(self.logits)
         if self.soft_targets:
-            return log_prob
+            return value * self.logits - softplus(self.logits)
+        # ln σ(±l), which unlike x l − ln(1 + e^l) loses no digits, and holds for infinite logits
+        log_prob = -softplus(jnp.where(value == 1, -self.logits, self.logits))
         return jnp.where((value == 0) | (value == 1), log_prob, -jnp.inf)
 
     @property

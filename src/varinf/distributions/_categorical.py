@@ -1,6 +1,6 @@
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import CategoricalLogits
+from numpyro.distributions import CategoricalLogits, constraints
 
 
 class Categorical(CategoricalLogits):
@@ -12,6 +12,9 @@ class Categorical(CategoricalLogits):
         probs: probabilities, `[*batch, K]`; or
         logits: their logarithms up to a constant, `[*batch, K]`.
     """
+
+    # not `real_vector`, which refuses the infinite logits of classes that cannot be
+    arg_constraints = {"logits": constraints.independent(constraints.dependent, 1)}  # noqa: RUF012  (NumPyro's protocol)
 
     def __init__(self, probs=None, logits=None, *, validate_args: bool | None = None):
         if (probs is None) == (logits is None):

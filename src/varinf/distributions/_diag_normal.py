@@ -22,11 +22,13 @@ class MultivariateNormalDiag(Distribution):
     pytree_data_fields = ("loc", "scale_diag")
 
     def __init__(self, loc, scale_diag, *, validate_args: bool | None = None):
+        loc, scale_diag = jnp.asarray(loc), jnp.asarray(scale_diag)
         shape = jnp.broadcast_shapes(jnp.shape(loc), jnp.shape(scale_diag))
         if not shape:
             raise ValueError("MultivariateNormalDiag: expected vectors for loc and scale_diag, got scalars")
-        self.loc = jnp.broadcast_to(loc, shape)
-        self.scale_diag = jnp.broadcast_to(scale_diag, shape)
+        dtype = jnp.result_type(loc, scale_diag, float)
+        self.loc = jnp.broadcast_to(loc.astype(dtype), shape)
+        self.scale_diag = jnp.broadcast_to(scale_diag.astype(dtype), shape)
         super().__init__(shape[:-1], shape[-1:], validate_args=validate_args)
 
     def sample(self, key, sample_shape=()):

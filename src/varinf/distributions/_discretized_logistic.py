@@ -46,18 +46,30 @@ class DiscretizedLogistic(Distribution):
         noise = jax.random.logistic(key, (*sample_shape, *self.batch_shape), self.loc.dtype)
         return jnp.clip(jnp.round(self.loc + self.scale * noise), 0, self.num_values - 1)
 
-    def _moment(self, weights):
-        """Σ_k weights_k P(x ≥ k), by a loop that holds one value at a time."""
+    def _moments(self):
+        """A whole number near the mean, and E[x − c], E[(x − c)²], by a loop that holds one value at a time.
 
-        def add(k, total):
-            return total + weights(k) * jax.nn.sigmoid((self.loc - k + 0.5) / self.scale)
+        Summed over the steps k from either side, weighted by the chance that x lies beyond; about c, all terms of
+        the square are positive, so that nothing cancels.
+        """
+        centre = jnp.clip(jnp.round(self.loc), 0, self.num_values - 1)
 
-        return jax.lax.fori_loop(1, self.num_values, add, jnp.zeros_like(self.loc))
+        def add(k, moments):
+            apart = k - centre
+            side = jnp.where(apart > 0, 1, -1)
+            beyond = jax.nn.sigmoid(side * (self.loc - k + 0.5) / self.scale)
+            first, second = moments
+            return first + side * beyond, second + side * (2 * apart - 1) * beyond
+
+        zero = jnp.zeros_like(centre)
+        return centre, *jax.lax.fori_loop(1, self.num_values, add, (zero, zero))
 
     @property
     def mean(self):
-        return self._moment(lambda k: 1.0)
+        centre, first, _ = self._moments()
+        return centre + first
 
     @property
     def variance(self):
-        return self._moment(lambda k: 2.0 * k - 1.0) - self.mean**2
+        _, first, second = self._moments()
+        return second - first**2

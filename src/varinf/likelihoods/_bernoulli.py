@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
@@ -17,7 +19,13 @@ class Bernoulli(AbstractLikelihood):
         soft_targets: score grey targets by the cross entropy, which is no log-likelihood.
     """
 
+    discrete: ClassVar[bool] = True
+
     soft_targets: bool = eqx.field(static=True, default=False)
+
+    @property
+    def normalized(self) -> bool:
+        return not self.soft_targets
 
     @classmethod
     def for_data(cls, event_shape: tuple[int, ...], options: DataOptions, summary: Summary | None) -> Parts:

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
@@ -16,6 +18,9 @@ class Categorical(AbstractLikelihood):
     Args:
         num_values: K.
     """
+
+    discrete: ClassVar[bool] = True
+    normalized: ClassVar[bool] = True
 
     num_values: int = eqx.field(static=True)
 

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -10,6 +12,9 @@ from varinf.likelihoods._observation import Rescaled
 
 class ContinuousBernoulli(AbstractLikelihood):
     """Grey values as numbers in [0, 1]; the network gives the log-odds of the density's parameter."""
+
+    discrete: ClassVar[bool] = False
+    normalized: ClassVar[bool] = True
 
     @classmethod
     def for_data(cls, event_shape: tuple[int, ...], options: DataOptions, summary: Summary | None) -> Parts:

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
@@ -18,6 +20,9 @@ class DiscretizedLogistic(AbstractLikelihood):
     Args:
         num_values: how many values there are, 0..num_values−1.
     """
+
+    discrete: ClassVar[bool] = True
+    normalized: ClassVar[bool] = True
 
     num_values: int = eqx.field(static=True, default=256)
 

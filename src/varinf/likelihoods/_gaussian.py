@@ -1,4 +1,5 @@
 import math
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +31,9 @@ class Gaussian(AbstractLikelihood):
         scale: the known standard deviation, a number or an array of the shape of a datum; None learns it.
         shape: of a learned standard deviation: () for one number, or the shape of a datum.
     """
+
+    discrete: ClassVar[bool] = False
+    normalized: ClassVar[bool] = True
 
     scale: _Known | None
     raw_scale: Float[Array, "..."] | None

@@ -46,7 +46,15 @@ class Parts(NamedTuple):
 
 
 class AbstractLikelihood(eqx.Module):
-    """What the output of a network means: a distribution for each element of the data."""
+    """What the output of a network means: a distribution for each element of the data.
+
+    Attributes:
+        discrete: whether it is a mass function, so that ln p(x) has a meaning in bits.
+        normalized: whether it is a proper density or mass function.
+    """
+
+    discrete: eqx.AbstractClassVar[bool]
+    normalized: eqx.AbstractVar[bool]
 
     @classmethod
     @abc.abstractmethod

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -11,6 +13,9 @@ from varinf.likelihoods._observation import Whole
 
 class Poisson(AbstractLikelihood):
     """Counts; the network gives the logarithm of the rate."""
+
+    discrete: ClassVar[bool] = True
+    normalized: ClassVar[bool] = True
 
     @classmethod
     def for_data(cls, event_shape: tuple[int, ...], options: DataOptions, summary: Summary | None) -> Parts:

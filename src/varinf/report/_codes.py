@@ -5,6 +5,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
 
 from varinf.report._labels import Classes, Numbers, read_labels
 from varinf.report._latents import Codes, encode
@@ -15,10 +16,12 @@ from varinf.report._style import (
     SINGLE,
     SMALL,
     TITLE,
+    darker,
     few_ticks,
     name_axes,
     new_axes,
     new_figure,
+    plain_ticks,
     save,
     set_legend,
     span,
@@ -49,13 +52,21 @@ def draw_codes(encoded: Codes, labels: np.ndarray | None, path: str | Path) -> P
     """The same, for rows that are encoded already."""
     n, dim = encoded.means.shape
     read = read_labels(labels, n)
-    figure = new_figure(_SIDE + 110 + (30 if read is None else 200), _SIDE + 150)
+    height = _SIDE if dim > 1 else 440
+    figure = new_figure(86 + _SIDE + legend_width(read), height + 140)
     by = "" if read is None else ", by label"
     means = "Posterior means" if dim < 3 else f"Posterior means of {dim} latents"
     write(figure, 24, 30, f"{means} of {n:,} held-out rows{by}", size=TITLE, va="center")
-    axes = new_axes(figure, 86, 66, _SIDE, _SIDE if dim > 1 else 440)
+    axes = new_axes(figure, 86, 66, _SIDE, height)
     scatter_codes(figure, axes, encoded, read)
     return save(figure, path)
+
+
+def legend_width(labels: Classes | Numbers | None) -> int:
+    """How many pixels the legend takes to the right of a map, with a margin."""
+    if isinstance(labels, Classes):
+        return 64 + 11 * max(map(len, labels.names))
+    return 30 if labels is None else 110
 
 
 def scatter_codes(figure: Figure, axes: Axes, encoded: Codes, labels: Classes | Numbers | None) -> None:
@@ -70,18 +81,41 @@ def scatter_codes(figure: Figure, axes: Axes, encoded: Codes, labels: Classes | 
     if isinstance(labels, Classes):
         colours = np.array(labels.colours)[labels.index]
         axes.scatter(*places.T, c=colours, **dots)
+        _name_classes(axes, places, labels)
     elif isinstance(labels, Numbers):
         known = np.isfinite(labels.values)
         axes.scatter(*places[~known].T, color=OTHER, **dots)
         axes.scatter(*places[known].T, c=labels.values[known], cmap=CONTINUOUS, **dots)
     else:
         axes.scatter(*places.T, color=SINGLE, **(dots | {"alpha": 0.5}))
-    limits = [span(places[:, i], 0.03) for i in (0, 1)]
-    axes.set(xlim=limits[0], ylim=limits[1])
-    axes.set_aspect("equal", adjustable="datalim")
+    _equal_scales(axes, places)
     few_ticks(axes, 7, 7)
+    plain_ticks(axes)
     name_axes(axes, *names)
     _key(figure, axes, labels)
+
+
+def _name_classes(axes: Axes, places: np.ndarray, labels: Classes) -> None:
+    """Short names at the middle of their classes too, for those who tell few colours apart."""
+    if len(labels.names) == 1 or max(map(len, labels.names)) > 10:
+        return
+    size = 11 if max(map(len, labels.names)) <= 2 else LABEL
+    halo = [Stroke(linewidth=2.5, foreground="white", alpha=0.9), Normal()]
+    for i, (name, colour) in enumerate(zip(labels.names, labels.colours, strict=True)):
+        x, y = np.median(places[labels.index == i], axis=0)
+        look = {"fontsize": size, "weight": "bold", "color": darker(colour), "ha": "center", "va": "center"}
+        axes.text(x, y, name, path_effects=halo, parse_math=False, **look)
+
+
+def _equal_scales(axes: Axes, places: np.ndarray) -> None:
+    """Limits that show all places, with as many units to a pixel on one axis as on the other."""
+    box = axes.get_window_extent()
+    lows, highs = np.transpose([span(places[:, 0], 0.03), span(places[:, 1], 0.03)])
+    pixels = np.array([box.width, box.height])
+    half = pixels * ((highs - lows) / pixels).max() / 2
+    middle = (lows + highs) / 2
+    axes.set_xlim(middle[0] - half[0], middle[0] + half[0])
+    axes.set_ylim(middle[1] - half[1], middle[1] + half[1])
 
 
 def _key(figure: Figure, axes: Axes, labels: Classes | Numbers | None) -> None:
@@ -138,7 +172,7 @@ def _histogram(axes: Axes, z: np.ndarray, labels: Classes | Numbers | None) -> N
 
 def _principal(means: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
     """The first two principal components of codes, and what share of the variance each explains."""
-    centred = means - means.mean(0)
+    centred = np.nan_to_num(means - means.mean(0))
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)
     places = np.zeros((len(means), 2))
     rank = min(2, len(singular))

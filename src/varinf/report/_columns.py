@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from varinf.report._style import TITLE, few_ticks, name_axes, new_axes, new_figure, write
 
 MOST = 12
-_WIDTH, _HEIGHT = 270, 200
+_WIDTH = 260
 
 
 def column_axes(
-    count: int, names: Sequence[str] | None, title: str, x: str = "", y: str = "", height: int = _HEIGHT
+    count: int, names: Sequence[str] | None, title: str, x: str = "", y: str = "", height: int = _WIDTH
 ) -> tuple[Figure, list[Axes]]:
     """Axes for the first `MOST` of so many columns, each titled with its column's name.
 
@@ -27,8 +27,8 @@ def column_axes(
     shown = min(count, MOST)
     across = min(shown, 4 if shown > 6 or shown == 4 else 3)
     down = -(-shown // across)
-    left, top = 92 if y else 70, 96
-    right, below = (80, 78)
+    left, top = 64 if y else 36, 96
+    right, below = 62, 78
     figure = new_figure(max(left + across * (_WIDTH + right) - right + 30, 560), top + down * (height + below))
     rest = f" (the first {MOST} of {count} columns)" if count > MOST else ""
     write(figure, 24, 30, title + rest, size=TITLE, va="center")

@@ -6,6 +6,7 @@ from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
@@ -53,9 +54,18 @@ def decode(model: Any, z: np.ndarray) -> np.ndarray:
     return _chunked(lambda chunk: _decode(model, chunk), np.asarray(z, jnp.result_type(float)))[0]
 
 
+def event_shape(model: Any) -> tuple[int, ...]:
+    """The shape of a row, without the work of decoding one."""
+    z = jax.ShapeDtypeStruct((1, latent_dim(model)), jnp.result_type(float))
+    return jax.eval_shape(lambda z: model.decode(z).mean, z).shape[1:]
+
+
 def sample(model: Any, count: int, *, key: PRNGKeyArray) -> tuple[np.ndarray, np.ndarray]:
-    """Draws from p(x), and before them the means of p(x | z) at the same z."""
-    means, draws = _sample(model, count, key)
+    """Means of p(x | z) at draws of z from the prior, and a draw from each."""
+    try:
+        means, draws = _sample(model, count, *_fast_keys(key))
+    except NotImplementedError:  # JAX draws from some distributions with its default generator alone
+        means, draws = _sample(model, count, *jax.random.split(key))
     return np.asarray(means), np.asarray(draws)
 
 
@@ -86,9 +96,16 @@ def _decode(model: Any, z: Array) -> tuple[Array]:
 
 
 @eqx.filter_jit
-def _sample(model: Any, count: int, key: PRNGKeyArray) -> tuple[Array, Array]:
-    # one key, so one z for both
-    return model.sample(count, key=key, mean=True), model.sample(count, key=key)
+def _sample(model: Any, count: int, z_key: PRNGKeyArray, x_key: PRNGKeyArray) -> tuple[Array, Array]:
+    p = model.decode(prior_of(model).sample(z_key, (count,)))
+    return p.mean, p.sample(x_key)
+
+
+def _fast_keys(key: PRNGKeyArray) -> list[PRNGKeyArray]:
+    """Two keys of the generator that compiles in a fifth of the default one's time, a function of the key."""
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    words = np.random.SeedSequence(np.asarray(jax.random.key_data(key) if typed else key).tolist()).generate_state(8)
+    return [jax.random.wrap_key_data(jnp.asarray(half), impl="rbg") for half in np.split(words, 2)]
 
 
 def _chunked(function: Callable[[Array], tuple[Array, ...]], rows: np.ndarray) -> list[np.ndarray]:

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from varinf.report._style import (
     HELD_OUT,
@@ -12,6 +11,7 @@ from varinf.report._style import (
     name_axes,
     new_axes,
     new_figure,
+    plain_ticks,
     save,
     set_legend,
     span,
@@ -41,8 +41,8 @@ def loss_curves(history: Mapping[str, Sequence[float]], path: str | Path) -> Pat
         axes = new_axes(figure, 980, 52 + 232 * i, 390, 192)
         _curves(axes, history, name)
         name_axes(axes, "epoch" if i == len(parts) - 1 else "", "nats", _PARTS[name])
-        few_ticks(axes, 5, 4)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        few_ticks(axes, 5, 4, whole=True)
+        axes.tick_params(labelbottom=i == len(parts) - 1)
     return save(figure, path)
 
 
@@ -57,8 +57,8 @@ def _curves(axes: Axes, history: Mapping[str, Sequence[float]], name: str, with_
         handles += axes.plot(epochs, values, color=colour, linewidth=1.3, marker=marker, markersize=2.5)
         names.append(f"{who}   {values[-1]:.4g}".replace("-", "−"))
         seen.append(values)
-    few_ticks(axes, 8, 6)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    few_ticks(axes, 8, 6, whole=True)
+    plain_ticks(axes)
     if not seen:
         return
     longest = max(map(len, seen))

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from varinf.report._latents import at_sigmas, decode, latent_dim, quantiles
+from varinf.report._latents import at_sigmas, decode, event_shape, latent_dim, quantiles
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._tiles import Limits, mean_range, resized, tile, tiling, visible
 
@@ -37,10 +37,9 @@ def manifold_pixels(model: Any, limits: Limits | None, side: int = 1000) -> np.n
     """The grid alone, `[height, width, 3]`."""
     if latent_dim(model) != 2:
         raise ValueError(f"the manifold is drawn of two latents, this model has {latent_dim(model)}; see traversals")
-    example = decode(model, at_sigmas(model, np.zeros((1, 2))))
-    size = tiling(visible(example, (0.0, 1.0)), side, side, target=40)
-    count = max(5, min(20, side // max(size.width, size.height)))
+    size = tiling(event_shape(model), side, side, target=48)
+    count = max(5, min(18, side // max(size.width, size.height)))
     across, up = np.meshgrid(quantiles(count), quantiles(count)[::-1])
     means = decode(model, at_sigmas(model, np.stack([across, up], -1).reshape(-1, 2)))
-    tiles = resized(visible(means, mean_range(model, limits, means)), side // count)
-    return tile(tiles.reshape(count, count, *tiles.shape[1:]), gap=0)
+    tiles = resized(visible(means, mean_range(model, limits, means)), side // count - 1)
+    return tile(tiles.reshape(count, count, *tiles.shape[1:]), gap=1)

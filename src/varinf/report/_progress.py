@@ -21,13 +21,13 @@ def progress(snapshots: Sequence[tuple[int, np.ndarray]], path: str | Path, *, l
     Returns:
         The path.
     """
-    snapshots = sorted(snapshots, key=lambda snapshot: snapshot[0])
+    snapshots = sorted(((epoch, np.asarray(images)) for epoch, images in snapshots), key=lambda pair: pair[0])
     limits = value_range(snapshots[-1][1]) if limits is None else limits
-    size = tiling(visible(snapshots[-1][1][:1], limits), 1300)
+    size = tiling(snapshots[-1][1].shape[1:], width=1280)
     sheet, left, top = Sheet(), MARGIN + 96, MARGIN + TITLE_HEIGHT
     sheet.title("Samples during training: means of p(x | z) at the same z")
     for epoch, images in (snapshots[i] for i in evenly_in_log([epoch for epoch, _ in snapshots])):
-        tiles = resized(visible(images[: size.columns], limits), 84)
+        tiles = resized(visible(images[: size.columns], limits))
         sheet.label(f"epoch {epoch}", left - 10, top + size.height / 2, faint=True)
         _, bottom = sheet.image(tile(tiles[None]), left, top)
         top = bottom + 2

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from varinf.report._codes import scatter_codes
+from varinf.report._codes import legend_width, scatter_codes
 from varinf.report._labels import read_labels
 from varinf.report._latents import encode
 from varinf.report._manifold import manifold_pixels
@@ -28,8 +28,8 @@ def readme_picture(
     """
     pixels = manifold_pixels(model, limits, side=560)
     height, width = pixels.shape[:2]
-    figure = new_figure(width + 800, height + 48)
-    figure.figimage(pixels, 24, 24, origin="upper")
-    axes = new_axes(figure, width + 100, 24, 560, height - 46)
-    scatter_codes(figure, axes, encode(model, rows), read_labels(labels, len(rows)))
-    return save(figure, path)
+    read = read_labels(labels, len(rows))
+    figure = new_figure(width + 100 + height - 24 + legend_width(read), height + 48)
+    axes = new_axes(figure, width + 100, 24, height - 30, height - 30)
+    scatter_codes(figure, axes, encode(model, rows), read)
+    return save(figure, path, [(pixels, 24, 24)])

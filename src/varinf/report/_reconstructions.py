@@ -8,7 +8,7 @@ from varinf.report._columns import column_axes
 from varinf.report._latents import decode, encode
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._style import HAIR, SINGLE, save, span
-from varinf.report._tiles import Limits, mean_range, resized, tile, tiling, value_range, visible
+from varinf.report._tiles import Limits, data_range, mean_range, resized, tile, tiling, visible
 
 
 def reconstructions(
@@ -33,8 +33,8 @@ def reconstructions(
     """
     if rows.ndim == 2:
         return _table(model, rows, path, columns)
-    limits = value_range(rows) if limits is None else limits
-    size = tiling(visible(rows[:1], limits), height=840)
+    limits = data_range(model, rows) if limits is None else limits
+    size = tiling(rows.shape[1:], height=840)
     pairs = max(1, min(size.rows // 2, 5, -(-len(rows) // size.columns)))
     count = min(len(rows), pairs * size.columns)
     chosen = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
@@ -53,7 +53,7 @@ def reconstructions(
 
 
 def _tiles(images: np.ndarray, limits: Limits) -> np.ndarray:
-    return resized(visible(images, limits), 84)
+    return resized(visible(images, limits))
 
 
 def _table(model: Any, rows: np.ndarray, path: str | Path, columns: Sequence[str] | None) -> Path:
@@ -67,4 +67,8 @@ def _table(model: Any, rows: np.ndarray, path: str | Path, columns: Sequence[str
         axes.plot(ends, ends, color=HAIR, linewidth=0.8, zorder=1)
         axes.scatter(x, y, s=min(12, max(3, 2000 / len(x))), color=SINGLE, alpha=0.6, linewidth=0, zorder=2)
         axes.set(xlim=ends, ylim=ends)
+        # the same numbers as on the x axis
+        axes.tick_params(labelleft=False)
+        axes.yaxis.get_offset_text().set_visible(False)
+        axes.yaxis.set_label_coords(-0.07, 0.5)
     return save(figure, path)

@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from varinf.report._columns import column_axes
-from varinf.report._latents import sample
+from varinf.report._latents import event_shape, sample
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._style import DATA, MODEL, save, set_legend, span
-from varinf.report._tiles import Limits, mean_range, resized, tile, tiling, value_range, visible
+from varinf.report._tiles import Limits, data_range, mean_range, resized, tile, tiling, visible
 
 
 def samples(
@@ -37,14 +37,14 @@ def samples(
     Returns:
         The path.
     """
-    means, draws = sample(model, 10, key=key)
-    if means.ndim == 2:
+    shape = event_shape(model)
+    if len(shape) == 1:
         return _table(model, path, rows, columns, key)
-    stored = value_range(draws) if limits is None else limits
-    size = tiling(visible(means[:1], stored), width=1300, height=800)
+    size = tiling(shape, width=1300, height=800)
     across, down = max(2, round(0.64 * size.columns)), size.rows
     aside = max(1, size.columns - across)
     means, draws = sample(model, across * down, key=key)
+    stored = data_range(model, draws) if limits is None else limits
     mean_tiles = _tiles(means, mean_range(model, stored, means)).reshape(down, across, size.height, size.width, 3)
     draw_tiles = _tiles(draws, mean_range(model, stored, draws)).reshape(mean_tiles.shape)[:, :aside]
     sheet, top = Sheet(), MARGIN + TITLE_HEIGHT
@@ -56,18 +56,23 @@ def samples(
 
 
 def _tiles(images: np.ndarray, limits: Limits) -> np.ndarray:
-    return resized(visible(images, limits), 84)
+    return resized(visible(images, limits))
 
 
 def _table(
     model: Any, path: str | Path, rows: np.ndarray | None, columns: Sequence[str] | None, key: PRNGKeyArray
 ) -> Path:
     _, draws = sample(model, 2000, key=key)
-    figure, many = column_axes(draws.shape[1], columns, "Samples from the model", height=150)
+    figure, many = column_axes(
+        draws.shape[1],
+        columns,
+        "Samples from the model" + ("" if rows is None else ", beside held-out data"),
+        height=150,
+    )
     for j, axes in enumerate(many):
         drawn = draws[:, j].astype(np.float64)
         data = drawn[:0] if rows is None else rows[:, j].astype(np.float64)
-        edges = _edges(data, drawn)
+        edges = _edges(data, drawn, min(len(data) or len(drawn), len(drawn)))
         handles, names = [], []
         if len(data):
             handles.append(axes.stairs(_share(data, edges), edges, fill=True, color=DATA))
@@ -81,8 +86,8 @@ def _table(
     return save(figure, path)
 
 
-def _edges(data: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Bins over nearly all of the values; one for each value where the data are few whole numbers."""
+def _edges(data: np.ndarray, drawn: np.ndarray, count: int) -> np.ndarray:
+    """Bins over nearly all of the values, more for a larger count; one for each value where the data are few whole numbers."""
     values = np.concatenate([data, drawn])
     values = values[np.isfinite(values)]
     if not len(values):
@@ -92,7 +97,7 @@ def _edges(data: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         low, high = min(low, np.quantile(data, 0.005)), max(high, np.quantile(data, 0.995))
     if len(data) and high - low <= 40 and (data == np.rint(data)).all():
         return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
-    return np.linspace(*span([low, high], 0.02), 36)
+    return np.linspace(*span([low, high], 0.02), int(np.clip(3 * count ** (1 / 3), 10, 40)))
 
 
 def _share(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from varinf.report._style import FAINT, INK, LABEL, TITLE, new_figure, save, write
+from varinf.report._style import FAINT, INK, LABEL, TITLE, Block, new_figure, save, write
 
 MARGIN = 24
 TITLE_HEIGHT = 40
@@ -14,7 +14,7 @@ class Sheet:
     """A white sheet that is as large as what is put on it; places are pixels from its upper left corner."""
 
     def __init__(self):
-        self._blocks: list[tuple[np.ndarray, int, int]] = []
+        self._blocks: list[Block] = []
         self._texts: list[tuple[float, float, str, dict]] = []
 
     def image(self, block: np.ndarray, left: int, top: int) -> tuple[int, int]:
@@ -36,8 +36,6 @@ class Sheet:
         width = max(MARGIN + max(left + block.shape[1] for block, left, _ in self._blocks), min_width)
         height = MARGIN + bottom + max(top + block.shape[0] for block, _, top in self._blocks)
         figure = new_figure(width, height)
-        for block, left, top in self._blocks:
-            figure.figimage(block, left, height - top - block.shape[0], origin="upper")
         for x, y, text, rest in self._texts:
             write(figure, x, y, text, **rest)
-        return save(figure, path)
+        return save(figure, path, self._blocks)

@@ -11,12 +11,17 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.text import Text
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 
 from varinf._files import write_file
+
+Block = tuple[np.ndarray, int, int]
+"""Pixels `[height, width, 3]`, and where their upper left corner is: left, top."""
 
 DPI = 150
 INK, FAINT, HAIR = "#222222", "#767676", "#b8b8b8"
@@ -27,6 +32,8 @@ DATA, MODEL = "#c3c7cd", "#d1495b"
 SINGLE = "#4477aa"
 OTHER = "#c8c8c8"
 CONTINUOUS = "viridis"
+
+_STEPS = [1, 2, 2.5, 5, 10]  # between ticks, times a power of ten
 
 # Paul Tol's qualitative scheme of twelve: told apart with every common kind of colour vision. The first n are spread
 # over the whole.
@@ -55,6 +62,11 @@ def class_colours(count: int) -> list[str]:
     return [f"#{_TOL[i]}" for i in _CHOICE.get(count, range(count))]
 
 
+def darker(colour: str, share: float = 0.35) -> str:
+    """A colour with so much black in it, fit for letters."""
+    return to_hex([(1 - share) * level for level in to_rgb(colour)])
+
+
 def new_figure(width: float, height: float) -> Figure:
     """A white figure of this many pixels."""
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
@@ -78,10 +90,10 @@ def new_axes(figure: Figure, left: float, top: float, width: float, height: floa
     return axes
 
 
-def few_ticks(axes: Axes, x: int = 6, y: int = 5) -> None:
-    """At most about so many ticks on each axis."""
-    axes.xaxis.set_major_locator(MaxNLocator(x))
-    axes.yaxis.set_major_locator(MaxNLocator(y))
+def few_ticks(axes: Axes, x: int = 6, y: int = 5, whole: bool = False) -> None:
+    """At most about so many ticks on each axis; with `whole`, only at whole numbers on the x axis."""
+    axes.xaxis.set_major_locator(MaxNLocator(x, steps=_STEPS, integer=whole))
+    axes.yaxis.set_major_locator(MaxNLocator(y, steps=_STEPS))
 
 
 def name_axes(axes: Axes, x: str = "", y: str = "", title: str = "") -> None:
@@ -92,6 +104,15 @@ def name_axes(axes: Axes, x: str = "", y: str = "", title: str = "") -> None:
         axes.set_title(title, fontsize=LABEL, color=INK, loc="left", pad=5),
     ):
         text.set_parse_math(False)
+    # so that labels of axes one below the other stand in a line
+    axes.yaxis.set_label_coords(-60 / axes.get_window_extent().width, 0.5)
+
+
+def plain_ticks(axes: Axes) -> None:
+    """Numbers at the ticks in full, rather than with an offset above the axis, where the title is."""
+    plain = FuncFormatter(lambda value, _: f"{value:.7g}".replace("-", "−"))
+    axes.xaxis.set_major_formatter(plain)
+    axes.yaxis.set_major_formatter(plain)
 
 
 def write(
@@ -118,16 +139,32 @@ def span(values: ArrayLike, pad: float = 0.05) -> tuple[float, float]:
     low, high = (given.min(), given.max()) if given.size else (0.0, 1.0)
     margin = pad * (high - low)
     # A constant gets room in proportion to itself, so that its neighbours in double precision are told apart.
-    margin = margin if margin > 1e-9 * max(abs(low), abs(high)) else 0.5 * max(abs(low), abs(high)) or 0.5
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        margin = 0.5 * max(abs(low), abs(high)) or 0.5
     return float(low - margin), float(high + margin)
 
 
-def save(figure: Figure, path: str | Path) -> Path:
-    """Write the figure as a PNG, whole or not at all."""
-    path, content = Path(path), io.BytesIO()
+def save(figure: Figure, path: str | Path, blocks: Sequence[Block] = ()) -> Path:
+    """Write the figure as a PNG, whole or not at all.
+
+    Args:
+        figure: one of `new_figure`.
+        path: of the file.
+        blocks: pixels to be shown one for one, with the places of their upper left corners.
+    """
+    canvas = figure.canvas
+    if not isinstance(canvas, FigureCanvasAgg):
+        raise TypeError(f"expected a figure drawn by Agg, got {type(canvas).__name__}")
     with warnings.catch_warnings():
         # of names in a script that the font lacks: they show as boxes
         warnings.filterwarnings("ignore", message=".*missing from font")
-        figure.savefig(content, format="png", dpi=DPI, pil_kwargs={"compress_level": 4})
+        canvas.draw()
+    pixels = np.array(canvas.buffer_rgba())
+    for block, left, top in blocks:
+        # matplotlib's own images are resampled, which is slow and need not give back the same pixels
+        height, width = block.shape[:2]
+        pixels[top : top + height, left : left + width, :3] = block
+    path, content = Path(path), io.BytesIO()
+    imsave(content, pixels, format="png", dpi=DPI, pil_kwargs={"compress_level": 3})
     write_file(path, content.getvalue())
     return path

@@ -10,6 +10,10 @@ Limits = tuple[float, float]
 """The values shown as black and as white."""
 
 
+TARGET, LARGEST = 84, 256  # of the longer side of a tile, in pixels
+GAP = 2
+
+
 class Tiling(NamedTuple):
     """How images of one size are shown.
 
@@ -26,10 +30,11 @@ class Tiling(NamedTuple):
     rows: int
 
 
-def tiling(images: np.ndarray, width: int = 1400, height: int = 1000, target: int = 84) -> Tiling:
-    """How images `[..., h, w, 3]` are best shown within about so many pixels."""
-    tile_height, tile_width = resized(images[:1], target).shape[1:3]
-    columns, rows = width // (tile_width + 2), height // (tile_height + 2)
+def tiling(shape: tuple[int, ...], width: int = 1400, height: int = 1000, target: int = TARGET) -> Tiling:
+    """How images of shape `(h, w)` or `(h, w, c)` are best shown within about so many pixels."""
+    times, by = _scale(shape, target)
+    tile_height, tile_width = (times * -(-side // by) for side in shape[:2])
+    columns, rows = width // (tile_width + GAP), height // (tile_height + GAP)
     return Tiling(tile_width, tile_height, min(max(columns, 1), 16), min(max(rows, 1), 10))
 
 
@@ -40,15 +45,20 @@ def value_range(values: np.ndarray, max_value: float | None = None) -> Limits:
         values: some of them.
         max_value: the stored value that means white, where it is known; then black is 0.
     """
-    if max_value is not None:
-        return 0.0, float(max_value)
     finite = np.asarray(values)[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    # counts kept in bytes, say, are far from what a byte can hold, and would be shown as black
+    if max_value is not None and max_value / 8 < high:
+        return 0.0, float(max_value)
     if low >= 0 and high <= 1:
         return 0.0, 1.0
-    if values.dtype == np.uint8:
-        return 0.0, 255.0
     return low, high
+
+
+def data_range(model: Any, rows: np.ndarray, max_value: float | None = None) -> Limits:
+    """The same for rows, of which the model may know better what is white."""
+    known = getattr(model.observation, "max_value", None)
+    return value_range(rows, max_value) if known is None else (0.0, float(known))
 
 
 def mean_range(model: Any, limits: Limits | None, means: np.ndarray) -> Limits:
@@ -76,25 +86,28 @@ def visible(images: np.ndarray, limits: Limits) -> np.ndarray:
     return np.broadcast_to(levels, (*levels.shape[:-1], 3))
 
 
-def resized(images: np.ndarray, target: int, largest: int = 256) -> np.ndarray:
+def resized(images: np.ndarray, target: int = TARGET) -> np.ndarray:
     """Images `[n, h, w, 3]` with each pixel repeated until the longer side is about `target`.
 
-    Those with a side over `largest` are shrunk by averages over blocks.
+    Those with a side over `LARGEST` are shrunk by averages over blocks.
     """
-    side = max(images.shape[1:3])
-    if side > largest:
-        return _shrunk(images, -(-side // largest))
-    times = max(1, round(target / side))
-    return images.repeat(times, axis=1).repeat(times, axis=2)
+    times, by = _scale(images.shape[1:], target)
+    return _shrunk(images, by) if by > 1 else images.repeat(times, axis=1).repeat(times, axis=2)
 
 
-def tile(images: np.ndarray, gap: int = 2, colour: int = 255) -> np.ndarray:
+def tile(images: np.ndarray, gap: int = GAP, colour: int = 255) -> np.ndarray:
     """Images `[rows, columns, h, w, 3]` as one `[height, width, 3]`, with gaps between but not around them."""
     rows, columns, height, width, channels = images.shape
     sheet = np.full((rows, height + gap, columns, width + gap, channels), colour, np.uint8)
     sheet[:, :height, :, :width] = images.transpose(0, 2, 1, 3, 4)
     sheet = sheet.reshape(rows * (height + gap), columns * (width + gap), channels)
     return sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap]
+
+
+def _scale(shape: tuple[int, ...], target: int) -> tuple[int, int]:
+    """How many times each pixel is repeated, and how many pixels are averaged over."""
+    side = max(shape[:2])
+    return (1, -(-side // LARGEST)) if side > LARGEST else (max(1, round(target / side)), 1)
 
 
 def _shrunk(images: np.ndarray, by: int) -> np.ndarray:

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from varinf.report._latents import Codes, at_sigmas, decode, encode
+from varinf.report._latents import Codes, at_sigmas, decode, encode, event_shape
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._tiles import Limits, mean_range, resized, tile, tiling, visible
 
@@ -35,18 +35,20 @@ def draw_traversals(model: Any, encoded: Codes, path: str | Path, limits: Limits
     order = np.argsort(-activity, kind="stable")
     active = int((activity > ACTIVE).sum())
     chosen = order[: min(_LINES, max(active, 1))]
-    example = visible(decode(model, at_sigmas(model, np.zeros((1, len(activity))))), (0.0, 1.0))
-    steps = np.linspace(-3, 3, min(13, max(5, tiling(example, 1300).columns // 2 * 2 + 1)))
+    if encoded.kl is not None:
+        chosen = chosen[np.argsort(-encoded.kl[chosen], kind="stable")]
+    columns = tiling(event_shape(model), width=1280).columns
+    steps = np.linspace(-3, 3, 13 if columns >= 13 else 7 if columns >= 7 else 5)
     sigmas = np.zeros((len(chosen), len(steps), len(activity)))
     sigmas[np.arange(len(chosen)), :, chosen] = steps
     means = decode(model, at_sigmas(model, sigmas.reshape(-1, len(activity))))
-    tiles = resized(visible(means, mean_range(model, limits, means)), 84)
+    tiles = resized(visible(means, mean_range(model, limits, means)))
     tiles = tiles.reshape(len(chosen), len(steps), *tiles.shape[1:])
     height, width = tiles.shape[2:4]
 
     sheet, left, top = Sheet(), MARGIN + 130, MARGIN + TITLE_HEIGHT + 26
-    which = "The active latents" if active <= _LINES else f"The {_LINES} most active latents"
-    sheet.title(f"{which} one by one ({active} of {len(activity)} are active), the others at the prior's mean")
+    shown = f", {len(chosen)} shown" if len(chosen) < active else ""
+    sheet.title(f"Latents one by one, the others at the prior's mean ({active} of {len(activity)} active{shown})")
     sheet.image(tile(tiles), left, top)
     for i, step in enumerate(steps):
         name = f"{step:+.3g}" if step else "0"

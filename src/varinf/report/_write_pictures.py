@@ -12,7 +12,7 @@ from varinf.report._manifold import manifold
 from varinf.report._progress import progress
 from varinf.report._reconstructions import reconstructions
 from varinf.report._samples import samples
-from varinf.report._tiles import mean_range, value_range
+from varinf.report._tiles import data_range, mean_range
 from varinf.report._traversals import draw_traversals
 
 
@@ -55,7 +55,7 @@ def write_pictures(
         written.append(reconstructions(model, rows, folder / "reconstructions.png", columns=columns))
         written.append(samples(model, folder / "samples.png", rows=rows, columns=columns, key=key))
         return written
-    limits = value_range(rows, max_value)
+    limits = data_range(model, rows, max_value)
     written.append(reconstructions(model, rows, folder / "reconstructions.png", limits=limits))
     written.append(samples(model, folder / "samples.png", limits=limits, key=key))
     if encoded.means.shape[1] == 2:
@@ -63,6 +63,6 @@ def write_pictures(
     else:
         written.append(draw_traversals(model, encoded, folder / "traversals.png", limits))
     if snapshots:
-        shown = mean_range(model, limits, snapshots[-1][1])
+        shown = mean_range(model, limits, np.asarray(snapshots[-1][1]))
         written.append(progress(snapshots, folder / "progress.png", limits=shown))
     return written

@@ -2,6 +2,6 @@ from ._checkpoints import Checkpoints as Checkpoints
 from ._fit import Boundary as Boundary
 from ._fit import Fit as Fit
 from ._fit import fit as fit
-from ._optimizer import OPTIMIZERS as OPTIMIZERS
-from ._optimizer import SCHEDULES as SCHEDULES
 from ._optimizer import make_optimizer as make_optimizer
+from ._table import OPTIMIZERS as OPTIMIZERS
+from ._table import SCHEDULES as SCHEDULES

@@ -52,6 +52,7 @@ class Boundary(NamedTuple):
 
     Attributes:
         epoch: which epoch, from 0.
+        epochs: how many there are to be, if nothing stops them.
         steps: how many steps have been made.
         total_steps: how many there are to make, if nothing stops them.
         metrics: of this epoch up to now; with those on the validation data at its end.
@@ -60,6 +61,7 @@ class Boundary(NamedTuple):
     """
 
     epoch: int
+    epochs: int
     steps: int
     total_steps: int
     metrics: dict[str, float]
@@ -81,6 +83,7 @@ def fit(
     checkpoint_seconds: float = 5.0,
     callback: Callable[[Boundary], None] | None = None,
     max_resident_bytes: int = 1 << 29,
+    summary: data.Summary | tuple[data.Summary, ...] | None = None,
     key: PRNGKeyArray,
 ) -> Fit:
     """Fit a model to data by stochastic gradients of an objective.
@@ -103,6 +106,7 @@ def fit(
         checkpoint_seconds: how long to wait between two.
         callback: called between compiled calls, which are where progress can be shown.
         max_resident_bytes: data larger than this are not kept on the device but read in the background.
+        summary: `varinf.data.summarize` of `x`, where the caller has it; it spares a pass over the data.
         key: for the order of the rows, the draws and the noise of the data.
 
     Raises:
@@ -116,7 +120,7 @@ def fit(
         raise InputError("patience needs validation data to watch; pass validation=")
     if epochs < 0:
         raise InputError(f"epochs must not be negative, got {epochs}")
-    summary = data.summarize(source)
+    summary = data.summarize(source) if summary is None else summary
     model.observation.check(summary)
     if held_out is not None:
         if held_out.spec != source.spec:
@@ -159,7 +163,7 @@ def fit(
                 progress.end_epoch(_validate(problem, progress.state, validation_feed) if validation_feed else {})
             if callback is not None:
                 total = epochs * feed.num_batches
-                callback(Boundary(epoch, progress.steps, total, progress.shown(), epoch_done, current))
+                callback(Boundary(epoch, epochs, progress.steps, total, progress.shown(), epoch_done, current))
             progress.save_if_due()
     progress.save()
     best = progress.state.params if progress.best_params is None else progress.best_params

@@ -9,28 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from varinf._table import Table, known
-
-OPTIMIZERS = Table(
-    "optimizer",
-    "optax",
-    {
-        "adam": "scale_by_adam",
-        "adamax": "scale_by_adamax",
-        "adabelief": "scale_by_belief",
-        "lion": "scale_by_lion",
-        "rmsprop": "scale_by_rms",
-        "sgd": "identity",
-    },
-)
-
-# A schedule gives the share of the peak learning rate at a share of the run.
-SCHEDULES: dict[str, Callable[[Array], Array]] = {
-    "constant": jnp.ones_like,
-    "cosine": lambda done: 0.5 * (1 + jnp.cos(math.pi * done)),
-    "exponential": lambda done: 10.0 ** (-2 * done),
-    "linear": lambda done: 1 - done,
-}
+from varinf.train._table import OPTIMIZERS, SCHEDULES
 
 
 class _ScheduleState(NamedTuple):
@@ -64,7 +43,7 @@ def make_optimizer(
     Raises:
         InputError: an unknown name.
     """
-    known("schedule", schedule, SCHEDULES)
+    SCHEDULES.check(schedule)
     inner = _transformation(name)
 
     def init(params: optax.Params) -> optax.OptState:

@@ -1,0 +1,44 @@
+"""Arguments that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from varinf.errors import InputError
+
+RunPath = Annotated[Path, typer.Argument(help="The directory of a run, as `varinf fit` printed it.", metavar="RUN")]
+DataPath = Annotated[
+    str,
+    typer.Argument(
+        help="A known name (see `varinf data`), a folder of images, or a .npy, .npz, IDX, CSV or Parquet file.",
+        metavar="DATA",
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Seed of the random draws.", min=0)]
+Resize = Annotated[
+    str | None, typer.Option(help="Resize images to N × N pixels, or to HxW.", metavar="N|HxW", rich_help_panel="Data")
+]
+ArrayName = Annotated[str | None, typer.Option("--array", help="Which array of a .npz file.", rich_help_panel="Data")]
+
+
+def parse_resize(given: str | None) -> tuple[int, int] | None:
+    """`32` or `32x48` as (height, width)."""
+    if given is None:
+        return None
+    parts = given.lower().split("x")
+    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise InputError(
+            f"--resize: expected a number of pixels such as 32, or height x width such as 32x48, got {given!r}"
+        )
+    return int(parts[0]), int(parts[-1])
+
+
+def parse_sizes(given: str | None) -> tuple[int, ...] | None:
+    """`200,200` as a tuple."""
+    if given is None:
+        return None
+    try:
+        return tuple(int(part) for part in given.split(",") if part.strip())
+    except ValueError:
+        raise InputError(f"--hidden: expected sizes such as 200,200, got {given!r}") from None

@@ -1,0 +1,315 @@
+"""What a run does: open its data, build its model, fit it, evaluate it. Loads JAX."""
+
+import io
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from varinf import data, evaluate, models, objectives, train
+from varinf._files import write_file
+from varinf.choice import Choice, choose
+from varinf.config import Settings
+from varinf.errors import InputError
+from varinf.run import Run
+
+_VALIDATION_ROWS = 10_000  # on which the bound is watched, of those held out
+_EVALUATION_ROWS = 1000
+_EVALUATION_SAMPLES = 1000
+_BLOCK = 500  # rows encoded or decoded in one call
+_SNAPSHOTS = 10  # codes that are decoded in the course of a fit
+
+
+class RunData(NamedTuple):
+    """The rows of a run."""
+
+    train: data.Source
+    held_out: data.Source
+
+
+class Outcome(NamedTuple):
+    """A finished fit.
+
+    Attributes:
+        model: the fitted model.
+        history: metrics by name, one entry for each epoch.
+        results: the figures, as `Run.write_results` keeps them.
+    """
+
+    model: models.VAE
+    history: dict[str, list[float]]
+    results: dict[str, Any]
+
+
+def open_data(settings: Settings) -> RunData:
+    """The rows to train on and those held out: given apart, or as the data came, or split by seed.
+
+    Raises:
+        InputError: no such data, or damaged, or rows of different shapes.
+    """
+    given = settings.data
+    source = data.open(given.source, resize=given.resize, array=given.array)
+    if given.test is not None:
+        held_out = data.open(given.test, resize=given.resize, array=given.array)
+    elif data.has_split(given.source, "test"):
+        held_out = data.open(given.source, split="test", resize=given.resize, array=given.array)
+    else:
+        return RunData(*data.split(source, given.held_out, settings.train.seed))
+    check_rows(held_out, source.spec.shape, "the held-out rows")
+    return RunData(source, held_out)
+
+
+def check_rows(source: data.Source, shape: tuple[int, ...], what: str) -> None:
+    """Refuse rows of another shape.
+
+    Raises:
+        InputError: with both shapes.
+    """
+    if source.spec.shape != shape:
+        raise InputError(f"{what}: expected rows of shape {shape}, as the model was fitted to, got {source.spec.shape}")
+
+
+def fit_run(run: Run, *, say: Callable[[str], None], progress: Callable[[train.Boundary], None]) -> Outcome:
+    """Fit a run's model, from its newest checkpoint if there is one, and evaluate it.
+
+    Args:
+        run: the run; checkpoints, metrics, snapshots, model and results are written to it.
+        say: is told what was chosen, a line each.
+        progress: is told of each boundary between compiled calls.
+
+    Raises:
+        InputError: the data or the settings will not do.
+        NonFiniteError: the loss became infinite or not a number.
+    """
+    began, settings = time.monotonic(), run.settings
+    rows = open_data(settings)
+    summary = data.summarize(rows.train)
+    choice = choose(settings, rows.train.spec, summary)
+    for line in choice.spoken:
+        say(line)
+    build_key, fit_key, evaluate_key, snapshot_key = jax.random.split(jax.random.key(settings.train.seed), 4)
+    model = models.VAE.build(**choice.model, summary=summary, key=build_key)
+    codes = model.prior.sample(snapshot_key, (_SNAPSHOTS,))
+
+    def at_boundary(boundary: train.Boundary) -> None:
+        progress(boundary)
+        if not boundary.epoch_done:
+            return
+        run.log(boundary.epoch, boundary.steps, boundary.metrics)
+        done = boundary.epoch + 1
+        if done & (done - 1) == 0 or done == choice.epochs:
+            _write_snapshot(run.snapshots / f"epoch-{done:06d}.npy", boundary.model(), codes)
+
+    fit = train.fit(
+        model,
+        rows.train,
+        validation=_some(rows.held_out, _VALIDATION_ROWS),
+        objective=_objective(settings, choice, summary.count),
+        optimizer=_optimizer(settings, choice, summary.count),
+        batch_size=None if settings.train.batch_size is None else choice.batch_size,
+        epochs=choice.epochs,
+        patience=choice.patience,
+        checkpoints=run.checkpoints,
+        checkpoint_seconds=2.0,
+        callback=at_boundary,
+        summary=summary,
+        key=fit_key,
+    )
+    models.save(fit.model, run.model)
+    results = evaluation(fit.model, rows.held_out, key=evaluate_key)
+    spec = rows.train.spec
+    results |= {
+        "row": {"shape": spec.shape, "kind": spec.kind, "max_value": spec.max_value, "columns": spec.columns},
+        "steps": fit.steps,
+        "epochs": len(fit.history.get("elbo", [])),
+        "stop_reason": fit.stop_reason,
+        "monte_carlo_kl": list(fit.monte_carlo),
+        "seconds": time.monotonic() - began,
+    }
+    return Outcome(fit.model, fit.history, results)
+
+
+def evaluation(
+    model: models.VAE,
+    rows: data.Source,
+    *,
+    num_samples: int = _EVALUATION_SAMPLES,
+    max_rows: int = _EVALUATION_ROWS,
+    key: PRNGKeyArray,
+) -> dict[str, Any]:
+    """Figures about a model on held-out rows, per datum in nats.
+
+    Args:
+        model: the model.
+        rows: held-out rows, of which evenly spaced ones are taken.
+        num_samples: importance samples for each row.
+        max_rows: how many rows to take.
+        key: for the draws.
+    """
+    check_rows(rows, event_shape(model), "the rows to evaluate")
+    some = _some(rows, max_rows)
+    elbo_key, likelihood_key = jax.random.split(key)
+    bound = evaluate.elbo(model, some, key=elbo_key)
+    likelihood = evaluate.log_likelihood(model, some, num_samples, key=likelihood_key)
+    count = len(some)
+    results = {
+        "rows": count,
+        "held_out_rows": len(rows),
+        "elbo": float(bound.elbo.mean()),
+        "reconstruction": float(bound.reconstruction.mean()),
+        "kl": float(bound.kl.mean()),
+        "log_likelihood": float(likelihood.value.mean()),
+        # of the mean over rows: the rows' own spread, in which that of the draws is contained
+        "log_likelihood_stderr": float(likelihood.value.std(ddof=min(1, count - 1)) / count**0.5),
+        "num_samples": num_samples,
+        "is_log_likelihood": bool(model.decoder.likelihood.normalized),
+    }
+    if model.decoder.likelihood.discrete:
+        results["bits_per_dimension"] = -results["elbo"] / (np.prod(event_shape(model)) * np.log(2))
+    return results
+
+
+def snapshots(run: Run) -> list[tuple[int, np.ndarray]]:
+    """The samples taken in the course of a run's fit: epochs and images."""
+    return [(int(path.stem.split("-")[1]), np.load(path)) for path in sorted(run.snapshots.glob("epoch-*.npy"))]
+
+
+def load_model(run: Run) -> models.VAE:
+    """A finished run's model.
+
+    Raises:
+        InputError: the run did not come so far, or its model is damaged.
+    """
+    if not run.finished:
+        raise InputError(
+            f"{run.path} is not finished, so it has no model yet; go on with: varinf fit --resume {run.path}"
+        )
+    return models.load(run.model)
+
+
+def open_like(run: Run, where: str) -> data.Source:
+    """Data of the kind that a run was fitted to, read with its settings.
+
+    Raises:
+        InputError: no such data, or rows of another shape.
+    """
+    given = run.settings.data
+    source = data.open(where, resize=given.resize if Path(where).is_dir() else None, array=given.array)
+    check_rows(source, row_spec(run).shape, where)
+    return source
+
+
+def row_spec(run: Run) -> data.Spec:
+    """What a row is that a finished run's model makes: in stored units, as floats."""
+    row = (run.results() or {})["row"]
+    columns = None if row["columns"] is None else tuple(row["columns"])
+    return data.Spec(tuple(row["shape"]), np.dtype(np.float32), row["kind"], row["max_value"], columns)
+
+
+def first_rows(source: data.Source, most: int) -> data.Source:
+    """The first rows, at most so many."""
+    return data.Subset(source, np.arange(min(most, len(source))))
+
+
+def evaluation_rows(run: Run) -> data.Source:
+    """The held-out rows that a run is evaluated on and drawn with."""
+    return _some(open_data(run.settings).held_out, _EVALUATION_ROWS)
+
+
+def codes(model: models.VAE, source: data.Source) -> tuple[np.ndarray, np.ndarray]:
+    """Means and standard deviations of q(z | x), `[n, dim]` each, computed in blocks."""
+    parts = [
+        np.stack(_encoded(model, block.data))[:, : block.count] for block in evaluate.row_blocks(model, source, _BLOCK)
+    ]
+    means, stds = np.concatenate(parts, axis=1)
+    return means, stds
+
+
+def reconstructions(model: models.VAE, source: data.Source) -> np.ndarray:
+    """The decoder's means at the posterior means, `[n, *event]`, computed in blocks."""
+    parts = [
+        np.asarray(_decoded(model, _encoded(model, block.data)[0]))[: block.count]
+        for block in evaluate.row_blocks(model, source, _BLOCK)
+    ]
+    return np.concatenate(parts)
+
+
+def between(model: models.VAE, source: data.Source, first: int, second: int, steps: int) -> np.ndarray:
+    """The decoder's means on the line between the codes of two rows, `[steps, *event]`.
+
+    Raises:
+        InputError: no such row.
+    """
+    for row in (first, second):
+        if not 0 <= row < len(source):
+            raise InputError(f"expected row numbers from 0 to {len(source) - 1}, got {row}")
+    (start, end), _ = codes(model, data.Subset(source, np.array([first, second])))
+    share = np.linspace(0, 1, steps)[:, None]
+    return np.asarray(_decoded(model, jnp.asarray((1 - share) * start + share * end, start.dtype)))
+
+
+def event_shape(model: models.VAE) -> tuple[int, ...]:
+    """The shape of a row that a built model takes."""
+    return tuple(json.loads(model.recipe)["event_shape"])
+
+
+def _some(source: data.Source, most: int) -> data.Source:
+    """At most so many rows, evenly spaced."""
+    if len(source) <= most:
+        return source
+    return data.Subset(source, np.linspace(0, len(source) - 1, most).astype(int))
+
+
+def _objective(settings: Settings, choice: Choice, count: int) -> objectives.AbstractObjective:
+    given = settings.objective
+    options: dict[str, Any] = {"estimator": given.estimator}
+    if given.num_samples is not None:
+        options["num_samples"] = given.num_samples
+    elbo_only = {"beta": given.beta, "free_bits": given.free_bits, "kl": given.kl}
+    cls = objectives.OBJECTIVES[given.objective]
+    if cls is objectives.ELBO:
+        if given.beta_warmup:
+            steps = given.beta_warmup * -(-count // choice.batch_size)
+            elbo_only["beta"] = objectives.LinearWarmup(given.beta, steps)
+        return cls(**options, **elbo_only)
+    for name, value in (elbo_only | {"beta_warmup": given.beta_warmup}).items():
+        if value != type(given).model_fields[name].default:
+            raise InputError(f"{name} is a setting of the elbo, and the objective is {given.objective}; leave it out")
+    return cls(**options)
+
+
+def _optimizer(settings: Settings, choice: Choice, count: int) -> Any:
+    given, per_epoch = settings.train, -(-count // choice.batch_size)
+    return train.make_optimizer(
+        given.optimizer,
+        given.learning_rate,
+        schedule=given.schedule,
+        total_steps=choice.epochs * per_epoch,
+        warmup_steps=given.warmup_epochs * per_epoch,
+        clip_norm=given.clip_norm,
+    )
+
+
+@eqx.filter_jit
+def _encoded(model: models.VAE, prepared: Array) -> tuple[Array, Array]:
+    q = model.encoder(model.observation(prepared, key=None))
+    return q.mean, jnp.sqrt(q.variance)
+
+
+@eqx.filter_jit
+def _decoded(model: models.VAE, codes: Array) -> Array:
+    return model.decode(codes).mean
+
+
+def _write_snapshot(path: Path, model: models.VAE, codes: Array) -> None:
+    path.parent.mkdir(exist_ok=True)
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(_decoded(model, codes)))
+    write_file(path, buffer.getvalue())
