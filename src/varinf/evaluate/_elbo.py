@@ -1,13 +1,12 @@
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray
 
-from varinf.evaluate._rows import observed, row_blocks
+from varinf.evaluate._rows import RowBlock, draw_key, observed, row_blocks
 from varinf.models import AbstractModel
-from varinf.objectives import Batch, Request
+from varinf.objectives import Request
 
 _ROWS = 200
 
@@ -39,20 +38,18 @@ def elbo(model: AbstractModel, x: Any, num_samples: int = 16, *, key: PRNGKeyArr
         InputError: the rows cannot be observed by the model; or it has a global latent.
     """
     request = Request(num_samples, closed_form_kl=True, stop_posterior=False)
-    observe_key, draw_key = jax.random.split(key)
     parts = []
     for block in row_blocks(model, x, _ROWS):
-        keys = jax.random.fold_in(observe_key, block.start), jax.random.fold_in(draw_key, block.start)
-        reconstruction, kl = _parts(model, block.data, keys, request)
+        reconstruction, kl = _parts(model, block, request, key)
         parts.append(np.stack([reconstruction, kl])[:, : block.count])
     reconstruction, kl = np.concatenate(parts, axis=1)
     return Bound(reconstruction - kl, reconstruction, kl)
 
 
 @eqx.filter_jit
-def _parts(model: AbstractModel, block: PyTree, keys: tuple, request: Request) -> tuple:
-    batch: Batch = observed(model, block, key=keys[0])
-    terms = model.score(batch, model.draw(batch, request, key=keys[1]), request)
+def _parts(model: AbstractModel, block: RowBlock, request: Request, key: PRNGKeyArray) -> tuple:
+    batch = observed(model, block, key=key)
+    terms = model.score(batch, model.draw(batch, request, key=draw_key(block, key=key)), request)
     kl = 0.0
     for latent in terms.local_latents():
         sampled = (latent.log_posterior - latent.log_prior).mean(0)

@@ -4,9 +4,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, PRNGKeyArray
 
-from varinf.evaluate._rows import observed, row_blocks
+from varinf.evaluate._rows import RowBlock, draw_key, observed, row_blocks
 from varinf.models import AbstractModel
 from varinf.objectives import Request
 from varinf.objectives._elbo import at_least_one
@@ -46,24 +46,23 @@ def log_likelihood(model: AbstractModel, x: Any, num_samples: int = 5000, *, key
     """
     draws = min(_DRAWS, at_least_one(num_samples))
     request = Request(draws, closed_form_kl=False, stop_posterior=False)
-    observe_key, draw_key = jax.random.split(key)
     estimates = []
     for block in row_blocks(model, x, _ROWS):
-        keys = jax.random.fold_in(observe_key, block.start), jax.random.fold_in(draw_key, block.start)
-        estimate = _estimate(model, block.data, keys, jnp.asarray(num_samples), request)
+        estimate = _estimate(model, block, jnp.asarray(num_samples), request, key)
         estimates.append(np.stack(estimate)[:, : block.count])
     return LogLikelihood(*np.concatenate(estimates, axis=1))
 
 
 @eqx.filter_jit
 def _estimate(
-    model: AbstractModel, block: PyTree, keys: tuple[PRNGKeyArray, PRNGKeyArray], num_samples: Array, request: Request
+    model: AbstractModel, block: RowBlock, num_samples: Array, request: Request, key: PRNGKeyArray
 ) -> tuple[Array, Array]:
-    batch = observed(model, block, key=keys[0])
+    batch = observed(model, block, key=key)
+    block_key = draw_key(block, key=key)
     draws = request.num_samples
 
     def log_weights(i: Array) -> Array:
-        drawn = model.draw(batch, request, key=jax.random.fold_in(keys[1], i))
+        drawn = model.draw(batch, request, key=jax.random.fold_in(block_key, i))
         wanted = i * draws + jnp.arange(draws) < num_samples
         return jnp.where(wanted[:, None], model.score(batch, drawn, request).log_weights(), -jnp.inf)
 

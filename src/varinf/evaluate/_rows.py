@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from varinf import data
 from varinf.models import AbstractModel
@@ -17,7 +17,7 @@ class RowBlock(NamedTuple):
     """Rows `start` to `start + count` of a source, prepared, and the first of them repeated up to a full block."""
 
     data: PyTree[Array]
-    start: int
+    start: Int[Array, ""]
     count: int
 
 
@@ -34,12 +34,26 @@ def row_blocks(model: AbstractModel, x: Any, size: int) -> Iterator[RowBlock]:
         count = min(size, len(source) - start)
         rows[count:] = start
         prepared = model.observation.prepare(source.take(rows))
-        yield RowBlock(jax.tree.map(jnp.asarray, prepared), start, count)
+        yield RowBlock(jax.tree.map(jnp.asarray, prepared), jnp.asarray(start), count)
 
 
-def observed(model: AbstractModel, block: PyTree[Array], *, key: PRNGKeyArray) -> Batch:
-    """A block as a batch, with random observations (binarised pixels) drawn once."""
-    size = jax.tree.leaves(block)[0].shape[0]
-    zero = jnp.zeros((), int)
-    seen = model.observation(block, key=key)
-    return Batch(seen, jnp.arange(size), jnp.ones(size, bool), jnp.ones((), int), zero)
+def observed(model: AbstractModel, block: RowBlock, *, key: PRNGKeyArray) -> Batch:
+    """A block as a batch, with random observations (binarised pixels) drawn once.
+
+    What is drawn for a row depends on the key and the row's number alone: all figures about some rows that are
+    worked out with one key are about the same observations.
+    """
+    size = jax.tree.leaves(block.data)[0].shape[0]
+    numbers = block.start + jnp.arange(size)
+    observe_key = jax.random.split(key)[0]
+
+    def observe(row: PyTree[Array], number: Array) -> PyTree[Array]:
+        return model.observation(row, key=jax.random.fold_in(observe_key, number))
+
+    seen = jax.vmap(observe)(block.data, numbers)
+    return Batch(seen, numbers, jnp.ones(size, bool), jnp.ones((), int), jnp.zeros((), int))
+
+
+def draw_key(block: RowBlock, *, key: PRNGKeyArray) -> PRNGKeyArray:
+    """The key of a block's draws of latents."""
+    return jax.random.fold_in(jax.random.split(key)[1], block.start)
