@@ -14,7 +14,7 @@ class Categorical(CategoricalLogits):
     """
 
     # not `real_vector`, which refuses the infinite logits of classes that cannot be
-    arg_constraints = {"logits": constraints.independent(constraints.dependent, 1)}  # noqa: RUF012  (NumPyro's protocol)
+    arg_constraints = {"logits": constraints.dependent}  # noqa: RUF012  (NumPyro's protocol)
 
     def __init__(self, probs=None, logits=None, *, validate_args: bool | None = None):
         if (probs is None) == (logits is None):

@@ -73,19 +73,26 @@ def _(q, p):
     return _normal(q.loc, q.scale_diag, p.loc, p.scale_diag)
 
 
+def _weighted(probs, log_q, log_p):
+    """q (ln q − ln p), which is 0 where q is."""
+    possible = probs > 0
+    return probs * (jnp.where(possible, log_q, 0) - jnp.where(possible, log_p, 0))
+
+
 @_rule(Bernoulli, Bernoulli)
 def _(q, p):
     # Written with ln σ, so that it stays finite where a probability rounds to 0 or 1.
-    ones, zeros = q.probs, jax.nn.sigmoid(-q.logits)
-    log_odds = jax.nn.log_sigmoid
-    on = ones * (log_odds(q.logits) - log_odds(p.logits))
-    return (on + zeros * (log_odds(-q.logits) - log_odds(-p.logits)))[..., None]
+    def one(sign):
+        log_q, log_p = jax.nn.log_sigmoid(sign * q.logits), jax.nn.log_sigmoid(sign * p.logits)
+        return _weighted(jax.nn.sigmoid(sign * q.logits), log_q, log_p)
+
+    return (one(1) + one(-1))[..., None]
 
 
 @_rule(nd.CategoricalLogits, nd.CategoricalLogits)
 def _(q, p):
     log_q, log_p = jax.nn.log_softmax(q.logits), jax.nn.log_softmax(p.logits)
-    return (jnp.exp(log_q) * (log_q - log_p)).sum(-1, keepdims=True)
+    return _weighted(jnp.exp(log_q), log_q, log_p).sum(-1, keepdims=True)
 
 
 def _full(q_loc, q_tril, p_loc, p_tril):

@@ -1,0 +1,371 @@
+"""What every distribution of ours must do: one table of constructors × batch shapes."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.stats
+
+from varinf import distributions as vd
+
+BATCHES = [(), (3,), (2, 3)]
+
+
+def _normal(key, shape):
+    return jax.random.normal(key, shape)
+
+
+def _diagonal(key, batch):
+    a, b = jax.random.split(key)
+    return vd.MultivariateNormalDiag(_normal(a, (*batch, 4)), jnp.exp(_normal(b, (*batch, 4))))
+
+
+def _shared_diagonal(key, batch):
+    return vd.MultivariateNormalDiag(_normal(key, (*batch, 4)), jnp.arange(1.0, 5.0))
+
+
+def _logistic(key, batch):
+    a, b = jax.random.split(key)
+    return vd.DiscretizedLogistic(4 + 4 * _normal(a, batch), jnp.exp(_normal(b, batch)), 9)
+
+
+def _pixels(key, batch):
+    return vd.Independent(vd.Bernoulli(logits=2 * _normal(key, (*batch, 2, 3))), 2)
+
+
+def _classes(key, batch):
+    return vd.Independent(vd.Categorical(logits=_normal(key, (*batch, 3, 5))), 1)
+
+
+CASES = {
+    "MultivariateNormalDiag": (_diagonal, (4,)),
+    "MultivariateNormalDiag, one scale for all": (_shared_diagonal, (4,)),
+    "Bernoulli": (lambda k, b: vd.Bernoulli(logits=2 * _normal(k, b)), ()),
+    "Bernoulli of probs": (lambda k, b: vd.Bernoulli(jax.random.uniform(k, b)), ()),
+    "ContinuousBernoulli": (lambda k, b: vd.ContinuousBernoulli(5 * _normal(k, b)), ()),
+    "ContinuousBernoulli near zero": (lambda k, b: vd.ContinuousBernoulli(0.02 * _normal(k, b)), ()),
+    "DiscretizedLogistic": (_logistic, ()),
+    "Categorical": (lambda k, b: vd.Categorical(logits=_normal(k, (*b, 5))), ()),
+    "Categorical of probs": (lambda k, b: vd.Categorical(jax.random.dirichlet(k, jnp.ones(4), b)), ()),
+    "Independent Bernoulli": (_pixels, (2, 3)),
+    "Independent Categorical": (_classes, (3,)),
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    return CASES[request.param]
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_shapes(case, batch):
+    make, event = case
+
+    def everything(key):
+        d = make(key, batch)
+        assert (d.batch_shape, d.event_shape) == (batch, event)
+        draws = [d.sample(key, sample_shape) for sample_shape in [(), (7,), (2, 7)]]
+        return d.mean, d.variance, draws, [d.log_prob(x) for x in draws]
+
+    mean, variance, draws, log_probs = jax.eval_shape(everything, jax.random.key(0))
+    assert mean.shape == variance.shape == batch + event
+    for sample_shape, x, log_prob in zip([(), (7,), (2, 7)], draws, log_probs, strict=True):
+        assert x.shape == sample_shape + batch + event
+        assert log_prob.shape == sample_shape + batch
+
+
+def test_leading_axes_are_the_same_as_one_by_one(case):
+    make, _ = case
+    d = make(jax.random.key(0), (3,))
+    x = d.sample(jax.random.key(1), (5, 2))
+    assert jnp.isfinite(d.log_prob(x)).all()
+    score = jax.jit(lambda d, x: d.log_prob(x))
+    by_hand = np.array([[score(d, x[i, j]) for j in range(2)] for i in range(5)])
+    np.testing.assert_allclose(d.log_prob(x), by_hand, rtol=1e-6, atol=1e-6)
+    # one value against the whole batch
+    np.testing.assert_allclose(d.log_prob(x[0, 0, 0])[1], make_row(d, 1).log_prob(x[0, 0, 0]), rtol=1e-6)
+
+
+def make_row(d, i):
+    """The i-th of a batch of distributions, from its parameters by vmap's rules."""
+    if isinstance(d, vd.Independent):
+        return vd.Independent(make_row(d.base_dist, i), d.reinterpreted_batch_ndims)
+    if isinstance(d, vd.MultivariateNormalDiag):
+        return vd.MultivariateNormalDiag(d.loc[i], d.scale_diag[i])
+    if isinstance(d, vd.DiscretizedLogistic):
+        return vd.DiscretizedLogistic(d.loc[i], d.scale[i], d.num_values)
+    return type(d)(logits=d.logits[i])
+
+
+def test_pytree_round_trip_and_jit(case):
+    make, _ = case
+    d = make(jax.random.key(0), (3,))
+    leaves, structure = jax.tree.flatten(d)
+    back = jax.tree.unflatten(structure, leaves)
+    assert (type(back), back.batch_shape, back.event_shape) == (type(d), d.batch_shape, d.event_shape)
+    x = d.sample(jax.random.key(1), (2,))
+    np.testing.assert_array_equal(back.log_prob(x), d.log_prob(x))
+    passed = jax.jit(lambda d: (d, d.sample(jax.random.key(1), (2,)), d.log_prob(x), d.mean, d.variance))(d)
+    np.testing.assert_array_equal(passed[0].log_prob(x), d.log_prob(x))
+    for got, expected in zip(passed[1:], (x, d.log_prob(x), d.mean, d.variance), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=2e-5, atol=1e-5)
+
+
+def test_made_inside_vmap(case):
+    make, _ = case
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = make(keys[0], ()).sample(jax.random.key(1))
+    together = jax.vmap(lambda key: make(key, ()).log_prob(x))(keys)
+    alone = jax.jit(lambda key: make(key, ()).log_prob(x))
+    one_by_one = np.array([alone(key) for key in keys])
+    np.testing.assert_allclose(together, one_by_one, rtol=1e-5, atol=1e-6)
+
+
+def test_moments_are_those_of_the_samples(case):
+    """A variance that lacks its square, or is off by 5 %, is twenty standard errors away."""
+    make, _ = case
+    n = 40_000
+
+    @jax.jit
+    def draw(key):
+        d = make(key, (3,))
+        return d.sample(jax.random.key(3), (n,)), d.mean, d.variance
+
+    x, mean, variance = (np.asarray(v, np.float64) for v in draw(jax.random.key(2)))
+    apart = x - mean
+    slack = 1e-6 * (1 + np.abs(mean))
+    assert (np.abs(apart.mean(0)) <= 5 * x.std(0) / math.sqrt(n) + slack).all()
+    error = np.sqrt(((apart**2 - variance) ** 2).mean(0) / n)
+    assert (np.abs((apart**2).mean(0) - variance) <= 5 * error + slack).all()
+
+
+# --- they are normalised ---------------------------------------------------------------------------------------
+
+EXTREME_LOGITS = np.array([-40.0, -3.0, -1e-3, 0.0, 0.5, 40.0])
+
+
+def _total(d, values):
+    """Σ_x p(x) over the support, and E[x] and Var[x] by the same sum."""
+    values = jnp.asarray(values, jnp.result_type(float)).reshape(-1, *([1] * len(d.batch_shape)))
+    p = jnp.exp(d.log_prob(values))
+    mean = (p * values).sum(0)
+    return p.sum(0), mean, (p * (values - mean) ** 2).sum(0)
+
+
+@pytest.mark.parametrize(
+    ("make", "values"),
+    [
+        (lambda: vd.Bernoulli(logits=EXTREME_LOGITS), range(2)),
+        (lambda: vd.Bernoulli(np.array([0.0, 1e-300, 0.3, 1.0])), range(2)),
+        (lambda: vd.Categorical(logits=np.array([[40.0, -40, 0], [1, 2, 3], [-40, -40, -40]])), range(3)),
+        (lambda: vd.Categorical(np.array([[0.0, 1.0, 0.0], [0.2, 0.3, 0.5]])), range(3)),
+        *[
+            (
+                lambda s=s, n=n: vd.DiscretizedLogistic(np.array([-1e3, -1, 0, 0.5, 99.2, 254, 255.5, 300]), s, n),
+                range(n),
+            )
+            for s in (1e-3, 0.1, 3.0, 1e4)
+            for n in (2, 256)
+        ],
+    ],
+)
+def test_discrete_ones_sum_to_one_and_have_the_moments_of_the_sum(float64, make, values):
+    d = make()
+    total, mean, variance = _total(d, values)
+    np.testing.assert_allclose(total, 1, atol=1e-12)
+    np.testing.assert_allclose(d.mean, mean, rtol=1e-12, atol=1e-12)
+    # mean of squares minus square of the mean would be off by 1e-11 here, and by 4e-3 in float32
+    np.testing.assert_allclose(d.variance, variance, rtol=1e-12, atol=1e-15)
+
+
+def test_discretized_logistic_variance_in_single_precision():
+    scale = jnp.array([0.05, 0.3, 2.0])
+    got = vd.DiscretizedLogistic(jnp.full(3, 200.3), scale).variance
+    with jax.enable_x64(True):
+        exact = vd.DiscretizedLogistic(np.full(3, 200.3), np.asarray(scale, np.float64)).variance
+        np.testing.assert_allclose(got, exact, rtol=3e-4)  # 200.3 itself is rounded to 1e-5; by squares: 0.1
+
+
+@pytest.mark.parametrize(
+    "logit", [-200.0, -40.0, -1.0, -0.031, -0.029, -1e-9, 0.0, 0.02, 0.0301, 0.7, 5.0, 40.0, 200.0]
+)
+def test_continuous_bernoulli_integrates_to_one(float64, logit):
+    d = vd.ContinuousBernoulli(np.float64(logit))
+
+    def integral(power):
+        points = [1 / abs(logit)] if abs(logit) > 2 else None
+        if logit > 2:
+            points = [1 - 1 / logit]
+        f = lambda x: float(jnp.exp(d.log_prob(x))) * x**power  # noqa: E731
+        return scipy.integrate.quad(f, 0, 1, points=points, epsabs=1e-13, epsrel=1e-12)[0]
+
+    total, first, second = (integral(power) for power in range(3))
+    assert total == pytest.approx(1, abs=1e-11)
+    assert float(d.mean) == pytest.approx(first, rel=1e-10)
+    assert float(d.variance) == pytest.approx(second - first**2, rel=1e-7, abs=1e-11)
+    # the quantiles invert the integral
+    x = d.icdf(jnp.array([0.25]))[0]
+    below = scipy.integrate.quad(lambda t: float(jnp.exp(d.log_prob(t))), 0, float(x), epsabs=1e-13)[0]
+    assert below == pytest.approx(0.25, abs=3e-7)
+
+
+def test_continuous_bernoulli_keeps_its_digits_in_single_precision():
+    logits = np.concatenate([s * np.geomspace(1e-4, 80, 200) for s in (-1, 1)])
+    single = vd.ContinuousBernoulli(jnp.asarray(logits, jnp.float32))
+    got = [np.asarray(v) for v in (single.log_prob(0.3), single.mean, single.variance)]
+    with jax.enable_x64(True):
+        double = vd.ContinuousBernoulli(np.asarray(logits, np.float32).astype(np.float64))
+        exact = [np.asarray(v) for v in (double.log_prob(np.float64(np.float32(0.3))), double.mean, double.variance)]
+    np.testing.assert_allclose(got[0], exact[0], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(got[1], exact[1], rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(got[2], exact[2], rtol=1e-5)  # the closed form alone: 4e-2
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_diagonal_normal_is_scipys(float64, scale):
+    loc, x = np.array([1.0, -2.0]), np.array([0.3, 0.7])
+    d = vd.MultivariateNormalDiag(loc, np.full(2, scale))
+    np.testing.assert_allclose(d.log_prob(x), scipy.stats.norm(loc, scale).logpdf(x).sum(), rtol=1e-14)
+    np.testing.assert_allclose(d.entropy(), scipy.stats.norm(loc, scale).entropy().sum(), rtol=1e-14)
+
+
+def test_diagonal_normal_takes_lists_of_whole_numbers():
+    d = vd.MultivariateNormalDiag([0, 1], [1, 2])
+    assert d.sample(jax.random.key(0)).dtype == jnp.float32
+    with pytest.raises(ValueError, match="expected vectors"):
+        vd.MultivariateNormalDiag(0.0, 1.0)
+
+
+# --- gradients ---------------------------------------------------------------------------------------------------
+
+
+def _finite_difference(f, x):
+    steps = 1e-5 * np.maximum(1, np.abs(x))
+    return np.array([(f(x + h * e) - f(x - h * e)) / (2 * h) for h, e in zip(steps, np.eye(len(x)), strict=True)])
+
+
+GRADIENTS = {
+    "bernoulli": (lambda p, x: vd.Bernoulli(logits=p[0]).log_prob(x), [[-40.0], [0.0], [3.0], [40.0]], [0.0, 1.0]),
+    "soft bernoulli": (
+        lambda p, x: vd.Bernoulli(logits=p[0], soft_targets=True).log_prob(x),
+        [[-40.0], [0.0], [3.0], [40.0]],
+        [0.0, 0.3, 1.0],
+    ),
+    "continuous bernoulli": (
+        lambda p, x: vd.ContinuousBernoulli(p[0]).log_prob(x),
+        [[-200.0], [-40.0], [-0.03], [0.0], [0.01], [0.03], [2.0], [40.0]],
+        [0.0, 0.3, 1.0],
+    ),
+    "discretized logistic": (
+        lambda p, x: vd.DiscretizedLogistic(p[0], jnp.exp(p[1])).log_prob(x),
+        [[-300.0, 1.0], [3.2, -3.0], [128.0, 0.0], [500.0, 5.0], [40.0, -1.0]],
+        [0.0, 3.0, 128.0, 255.0],
+    ),
+    "categorical": (
+        lambda p, x: vd.Categorical(logits=p).log_prob(x),
+        [[-40.0, 40.0, 0.0], [0.1, 0.2, 0.3]],
+        [0.0, 1.0, 2.0],
+    ),
+    "diagonal normal": (
+        lambda p, x: vd.MultivariateNormalDiag(p[:1], jnp.exp(p[1:])).log_prob(jnp.reshape(x, 1)),
+        [[0.0, 0.0], [3.0, -2.0]],
+        [0.5, 4.0],
+    ),
+    "mean of the discretized logistic": (
+        lambda p, x: vd.DiscretizedLogistic(p[0], jnp.exp(p[1]), 9).mean * x,
+        [[4.2, 0.0], [-3.0, 1.0]],
+        [1.0],
+    ),
+    "draw of the continuous bernoulli": (
+        lambda p, x: vd.ContinuousBernoulli(p[0]).icdf(x),
+        [[-3.0], [0.5], [40.0]],
+        [0.1, 0.9],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_are_finite_differences(float64, name):
+    f, points, values = GRADIENTS[name]
+    gradient, value_of = jax.jit(jax.grad(f)), jax.jit(f)
+    for p in points:
+        for x in values:
+            p = np.asarray(p)
+            expected = _finite_difference(lambda q, x=x: float(value_of(q, x)), p)
+            np.testing.assert_allclose(gradient(p, x), expected, rtol=1e-6, atol=2e-7, err_msg=f"{p} {x}")
+
+
+@pytest.mark.parametrize(
+    ("make", "parameters", "values"),
+    [
+        (lambda p: vd.Bernoulli(logits=p[0]), [[-1e4], [1e4]], [0.0, 1.0, 0.5]),
+        (lambda p: vd.ContinuousBernoulli(p[0]), [[-1e4], [1e4], [0.0]], [0.0, 0.5, 1.0]),
+        (lambda p: vd.DiscretizedLogistic(p[0], p[1]), [[-1e3, 1e-3], [1e3, 1e-3], [0.0, 1e5]], [0.0, 77.0, 255.0]),
+        (lambda p: vd.Categorical(logits=p), [[1e4, -1e4], [0.0, 0.0]], [0.0, 1.0]),
+    ],
+)
+def test_gradients_at_the_extremes_are_finite(make, parameters, values):
+    f = jax.jit(jax.value_and_grad(lambda p, x: make(p).log_prob(x)))
+    for p in parameters:
+        for x in values:
+            value, gradient = f(jnp.asarray(p), x)
+            assert np.isfinite(gradient).all(), (p, x, gradient)
+            assert not np.isnan(value)
+            assert value > -np.inf or x == 0.5
+
+
+# --- Bernoulli ---------------------------------------------------------------------------------------------------
+
+
+def test_bernoulli_off_its_support():
+    d = vd.Bernoulli(logits=jnp.array([0.5]))
+    np.testing.assert_array_equal(d.log_prob(jnp.array([[0.5], [-1.0], [2.0], [1 + 1e-6]])), -np.inf)
+
+
+def test_soft_targets_are_the_cross_entropy(float64):
+    logit = np.array([-3.0, 0.2, 30.0])
+    for target in (0.0, 0.25, 1.0):
+        p = 1 / (1 + np.exp(-logit))
+        # ln(1 − p) = ln p − l
+        expected = np.log(p) - (1 - target) * logit
+        got = vd.Bernoulli(logits=logit, soft_targets=True).log_prob(target)
+        np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_bernoulli_keeps_its_digits_in_single_precision():
+    """As x l − ln(1 + e^l), ln p(1) at a logit of 15 would be 0, not −3.06e-7."""
+    got = vd.Bernoulli(logits=jnp.array([15.0, -15.0])).log_prob(jnp.array([1.0, 0.0]))
+    np.testing.assert_allclose(got, -np.log1p(np.exp(-15)), rtol=1e-6)
+
+
+def test_bernoulli_at_certainty():
+    d = vd.Bernoulli(jnp.array([0.0, 1.0]))
+    np.testing.assert_array_equal(d.log_prob(0.0), [0, -np.inf])
+    np.testing.assert_array_equal(d.log_prob(1.0), [-np.inf, 0])
+
+
+def test_bernoulli_enumerates_its_support_and_knows_its_entropy(float64):
+    d = vd.Bernoulli(logits=np.array([[-40.0, 0.3, 2.0]]))
+    values = d.enumerate_support()
+    assert values.shape == (2, 1, 3)
+    assert d.enumerate_support(expand=False).shape == (2, 1, 1)
+    log_prob = d.log_prob(values)
+    np.testing.assert_allclose(d.entropy(), -(jnp.exp(log_prob) * log_prob).sum(0), rtol=1e-12, atol=1e-12)
+
+
+def test_continuous_bernoulli_entropy(float64):
+    for logit in (-7.0, 0.001, 3.0):
+        d = vd.ContinuousBernoulli(np.float64(logit))
+        entropy = scipy.integrate.quad(lambda x, d=d: -float(jnp.exp(d.log_prob(x)) * d.log_prob(x)), 0, 1)[0]
+        assert float(d.entropy()) == pytest.approx(entropy, rel=1e-9)
+
+
+@pytest.mark.parametrize("make", [vd.Bernoulli, vd.Categorical])
+def test_one_of_probs_and_logits(make):
+    with pytest.raises(ValueError, match="one of probs and logits"):
+        make()
+    with pytest.raises(ValueError, match="one of probs and logits"):
+        make(probs=jnp.ones(2) / 2, logits=jnp.ones(2))
