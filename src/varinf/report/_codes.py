@@ -12,6 +12,7 @@ from varinf.report._latents import Codes, encode
 from varinf.report._style import (
     CONTINUOUS,
     INK,
+    LABEL,
     OTHER,
     SINGLE,
     SMALL,

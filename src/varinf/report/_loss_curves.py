@@ -34,13 +34,13 @@ def loss_curves(history: Mapping[str, Sequence[float]], path: str | Path) -> Pat
     bound = next(name for name in _BOUNDS if name in history)
     parts = [name for name in _PARTS if name in history]
     figure = new_figure(1400 if parts else 900, 560)
-    main = new_axes(figure, 96, 52, 760, 424)
+    main = new_axes(figure, 112, 52, 745, 424)
     _curves(main, history, bound, with_values=True)
-    name_axes(main, "epoch", "nats per datum", _BOUNDS[bound])
+    name_axes(main, "epoch", "nats per datum", _BOUNDS[bound], away=80)
     for i, name in enumerate(parts):
-        axes = new_axes(figure, 980, 52 + 232 * i, 390, 192)
+        axes = new_axes(figure, 985, 52 + 232 * i, 385, 192)
         _curves(axes, history, name)
-        name_axes(axes, "epoch" if i == len(parts) - 1 else "", "nats", _PARTS[name])
+        name_axes(axes, "epoch" if i == len(parts) - 1 else "", "nats", _PARTS[name], away=80)
         few_ticks(axes, 5, 4, whole=True)
         axes.tick_params(labelbottom=i == len(parts) - 1)
     return save(figure, path)

@@ -29,7 +29,7 @@ def readme_picture(
     pixels = manifold_pixels(model, limits, side=560)
     height, width = pixels.shape[:2]
     read = read_labels(labels, len(rows))
-    figure = new_figure(width + 100 + height - 24 + legend_width(read), height + 48)
-    axes = new_axes(figure, width + 100, 24, height - 30, height - 30)
+    figure = new_figure(width + 106 + height - 24 + legend_width(read), height + 48)
+    axes = new_axes(figure, width + 106, 24, height - 30, height - 30)
     scatter_codes(figure, axes, encode(model, rows), read)
     return save(figure, path, [(pixels, 24, 24)])

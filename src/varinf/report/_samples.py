@@ -81,13 +81,12 @@ def _table(
         axes.set(xlim=(edges[0], edges[-1]), yticks=[])
         axes.spines["left"].set_visible(False)
         if j == 0:
-            place = {"loc": "upper right", "bbox_to_anchor": (1.05, 1.1), "handlelength": 1.2}
-            set_legend(axes, handles, [*names, "samples"], **place)
+            set_legend(figure, handles, [*names, "samples"], loc="upper right", ncols=2, handlelength=1.2)
     return save(figure, path)
 
 
 def _edges(data: np.ndarray, drawn: np.ndarray, count: int) -> np.ndarray:
-    """Bins over nearly all of the values, more for a larger count; one for each value where the data are few whole numbers."""
+    """Bins over nearly all of the values, more for a larger count; one for each number where the data are whole."""
     values = np.concatenate([data, drawn])
     values = values[np.isfinite(values)]
     if not len(values):

@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import ArrayLike
 
 from varinf._files import write_file
@@ -64,7 +64,9 @@ def class_colours(count: int) -> list[str]:
 
 def darker(colour: str, share: float = 0.35) -> str:
     """A colour with so much black in it, fit for letters."""
-    return to_hex([(1 - share) * level for level in to_rgb(colour)])
+    red, green, blue = to_rgb(colour)
+    light = 1 - share
+    return to_hex((light * red, light * green, light * blue))
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -96,23 +98,26 @@ def few_ticks(axes: Axes, x: int = 6, y: int = 5, whole: bool = False) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(y, steps=_STEPS))
 
 
-def name_axes(axes: Axes, x: str = "", y: str = "", title: str = "") -> None:
-    """The names of the axes, and a title flush left; none is read as mathematics."""
+def name_axes(axes: Axes, x: str = "", y: str = "", title: str = "", *, away: float = 56) -> None:
+    """The names of the axes, and a title flush left; none is read as mathematics.
+
+    The name of the y axis stands so many pixels away from it, in a line with those above and below.
+    """
     for text in (
         axes.set_xlabel(x, fontsize=LABEL, color=INK, labelpad=3),
         axes.set_ylabel(y, fontsize=LABEL, color=INK, labelpad=3),
         axes.set_title(title, fontsize=LABEL, color=INK, loc="left", pad=5),
     ):
         text.set_parse_math(False)
-    # so that labels of axes one below the other stand in a line
-    axes.yaxis.set_label_coords(-60 / axes.get_window_extent().width, 0.5)
+    axes.yaxis.set_label_coords(-away / axes.get_window_extent().width, 0.5)
 
 
 def plain_ticks(axes: Axes) -> None:
     """Numbers at the ticks in full, rather than with an offset above the axis, where the title is."""
-    plain = FuncFormatter(lambda value, _: f"{value:.7g}".replace("-", "−"))
-    axes.xaxis.set_major_formatter(plain)
-    axes.yaxis.set_major_formatter(plain)
+    for axis in (axes.xaxis, axes.yaxis):
+        plain = ScalarFormatter(useOffset=False)
+        plain.set_scientific(False)
+        axis.set_major_formatter(plain)
 
 
 def write(
@@ -123,10 +128,10 @@ def write(
     return figure.text(left / width, 1 - top / height, text, fontsize=size, color=colour, parse_math=False, **rest)
 
 
-def set_legend(axes: Axes, handles: Sequence, names: Sequence[str], **rest) -> None:
+def set_legend(owner: Axes | Figure, handles: Sequence, names: Sequence[str], **rest) -> None:
     """A legend without a frame, whose names are shown as they are."""
     # Names that begin with an underscore would be left out, so they are set afterwards.
-    legend = axes.legend(handles, ["x"] * len(names), frameon=False, fontsize=LABEL, labelcolor=INK, **rest)
+    legend = owner.legend(handles, ["x"] * len(names), frameon=False, fontsize=LABEL, labelcolor=INK, **rest)
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_text(name)
         text.set_parse_math(False)
