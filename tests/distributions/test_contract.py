@@ -144,6 +144,7 @@ def test_moments_are_those_of_the_samples(case):
 
 # --- they are normalised ---------------------------------------------------------------------------------------
 
+LOCATIONS = np.array([-1e3, -1, 0, 0.5, 99.2, 254, 255.5, 300])
 EXTREME_LOGITS = np.array([-40.0, -3.0, -1e-3, 0.0, 0.5, 40.0])
 
 
@@ -164,7 +165,7 @@ def _total(d, values):
         (lambda: vd.Categorical(np.array([[0.0, 1.0, 0.0], [0.2, 0.3, 0.5]])), range(3)),
         *[
             (
-                lambda s=s, n=n: vd.DiscretizedLogistic(np.array([-1e3, -1, 0, 0.5, 99.2, 254, 255.5, 300]), s, n),
+                lambda s=s, n=n: vd.DiscretizedLogistic(LOCATIONS, s, n),
                 range(n),
             )
             for s in (1e-3, 0.1, 3.0, 1e4)

@@ -49,6 +49,8 @@ class ELBO(AbstractObjective):
     ):
         self.num_samples = at_least_one(num_samples)
         self.beta = beta if callable(beta) else jnp.asarray(beta, jnp.result_type(float))
+        if free_bits < 0:
+            raise InputError(f"free_bits must not be negative, got {free_bits:g}")
         self.free_bits = free_bits
         self.kl = known("kl", kl, ("auto", "analytic", "monte_carlo"))
         self.estimator = known("estimator", estimator, ("reparam", "stl"))
