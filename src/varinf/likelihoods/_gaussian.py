@@ -53,14 +53,16 @@ class Gaussian(AbstractLikelihood):
             shift, unit = np.asarray(shift, np.float64), np.asarray(unit, np.float64)
             unit = np.where(unit > 0, unit, 1.0)
         observation = Standardized(shift, unit, math.prod(event_shape))
-        variance = options.variance or ("per_dimension" if columns else "shared")
+        variance = options.variance
+        if variance is None:
+            variance = "per_dimension" if columns else "shared"
         if isinstance(variance, str):
             known("variance", variance, ("per_dimension", "shared"))
             likelihood = cls(shape=event_shape if variance == "per_dimension" else ())
-        elif variance > 0:
+        elif 0 < variance < math.inf:
             likelihood = cls(scale=math.sqrt(variance) / unit)
         else:
-            raise InputError(f"variance must be positive, got {variance:g}")
+            raise InputError(f"variance must be positive and finite, got {variance:g}")
         bias = None if summary is None else np.broadcast_to((summary.mean - shift) / unit, event_shape)
         return Parts(likelihood, observation, identity, event_shape, bias)
 

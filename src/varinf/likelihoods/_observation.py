@@ -180,6 +180,8 @@ class Standardized(AbstractObservation, Constant):
         pass
 
     def prepare(self, rows: np.ndarray) -> np.ndarray:
+        if isinstance(rows, jax.core.Tracer):  # inside a compiled function, in what precision there is
+            return as_float((rows - self.shift) / self.unit)
         # In float32 a column such as 1e9 ± 1 would lose all its digits, so the difference is taken before.
         # Where the caller works in double precision on the device, it is kept.
         wide = (np.asarray(rows, np.float64) - np.asarray(self.shift)) / np.asarray(self.unit)

@@ -55,7 +55,7 @@ class VAE(AbstractModel):
 
     def encode(self, x: Any) -> Distribution:
         """q(z | x) for rows as they are stored, `[batch, *event]`; random observations count by their mean."""
-        rows = x if isinstance(x, jax.core.Tracer) else self.observation.prepare(np.asarray(x))
+        rows = self.observation.prepare(x if isinstance(x, jax.core.Tracer) else np.asarray(x))
         return self.encoder(self.observation(jnp.asarray(rows), key=None))
 
     def decode(self, z: Float[Array, "*batch dim"]) -> Distribution:

@@ -21,16 +21,19 @@ class Checkpoints:
         self.folder = Path(folder)
 
     def save(self, step: int, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """Keep a state, and let go of all but the newest three.
+        """Keep a state; let go of all but the newest three, and of those from later steps: they are damaged.
 
         Raises:
             OSError: the system refused; those that were there are untouched.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         write_arrays(self.folder / f"step-{step:010d}", arrays, {"step": step, **meta})
-        for old in self._steps()[:-_KEEP]:
-            for suffix in (".json", ".safetensors"):
-                (self.folder / f"step-{old:010d}{suffix}").unlink(missing_ok=True)
+        # Were later ones counted, three damaged checkpoints would push out all that come after them.
+        kept = {f"step-{old:010d}" for old in [old for old in self._steps() if old <= step][-_KEEP:]}
+        # JSON first, by which readers go; and with the rest whatever a crash left half-made.
+        for path in sorted(self.folder.glob("*step-*"), key=lambda path: path.suffix != ".json"):
+            if path.name.split(".")[0] not in kept:
+                path.unlink(missing_ok=True)
 
     def newest(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """The newest state that is whole, or None. One that is damaged is passed over with a warning."""

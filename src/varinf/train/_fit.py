@@ -118,6 +118,8 @@ def fit(
     source, held_out = data.source(x), None if validation is None else data.source(validation)
     if patience is not None and held_out is None:
         raise InputError("patience needs validation data to watch; pass validation=")
+    if patience is not None and patience < 1:
+        raise InputError(f"patience must be at least 1 epoch, got {patience}")
     if epochs < 0:
         raise InputError(f"epochs must not be negative, got {epochs}")
     summary = data.summarize(source) if summary is None else summary
@@ -130,11 +132,10 @@ def fit(
 
     marks = trainable(model)
     params, fixed = eqx.partition(model, marks)
-    # The steps use up the state they are given, so the user's own arrays are copied; and give back arrays of a
-    # definite type, so that arrays of JAX's weak type would make the second call compile again.
-    params = jax.tree.map(lambda leaf: jnp.array(leaf, dtype=leaf.dtype, copy=True), params)
     problem = Problem(fixed, objective, optimizer.update, jnp.asarray(len(source)), key)
-    start = State(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+    # The steps use up the state they are given, so it is a copy: of the user's own arrays, and of those that an
+    # optimiser may have put in twice (the parameters themselves, say).
+    start = _copy(State(params, optimizer.init(params), jnp.zeros((), jnp.int32)))
 
     monte_carlo = _monte_carlo(problem, params, feed)
 
@@ -145,7 +146,7 @@ def fit(
     progress.resume()
 
     def current() -> Any:
-        return eqx.combine(jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), progress.state.params), fixed)
+        return eqx.combine(_copy(progress.state.params), fixed)
 
     order_seed, limit = _seed(key), Limit()
     while (stop_reason := progress.stop_reason(progress.steps // feed.num_batches, epochs)) is None:
@@ -168,6 +169,11 @@ def fit(
     progress.save()
     best = progress.state.params if progress.best_params is None else progress.best_params
     return Fit(eqx.combine(best, fixed), progress.history, progress.steps, stop_reason, monte_carlo)
+
+
+def _copy(tree: Any) -> Any:
+    # of a definite type, as steps give back: one of JAX's weak type would make the second call compile again
+    return jax.tree.map(lambda leaf: jnp.array(leaf, dtype=leaf.dtype, copy=True), tree)
 
 
 def _feeds(
