@@ -18,7 +18,7 @@ class RowBlock(NamedTuple):
 
     data: PyTree[Array]
     start: Int[Array, ""]
-    count: int
+    count: Int[Array, ""]
 
 
 def row_blocks(model: AbstractModel, x: Any, size: int) -> Iterator[RowBlock]:
@@ -34,7 +34,7 @@ def row_blocks(model: AbstractModel, x: Any, size: int) -> Iterator[RowBlock]:
         count = min(size, len(source) - start)
         rows[count:] = start
         prepared = model.observation.prepare(source.take(rows))
-        yield RowBlock(jax.tree.map(jnp.asarray, prepared), jnp.asarray(start), count)
+        yield RowBlock(jax.tree.map(jnp.asarray, prepared), jnp.asarray(start), jnp.asarray(count))
 
 
 def observed(model: AbstractModel, block: RowBlock, *, key: PRNGKeyArray) -> Batch:
