@@ -45,13 +45,14 @@ def latent_dim(model: Any) -> int:
 
 def encode(model: Any, rows: np.ndarray) -> Codes:
     """The codes of rows as they are stored."""
-    means, kl = _chunked(lambda chunk: _encode(model, chunk), model.observation.prepare(rows))
+    means, kl = _chunked(lambda chunk: _encode(model, chunk), model.observation.prepare(rows), rows.shape[1:])
     return Codes(means.astype(np.float64), kl.mean(0) if kl.shape[1:] == means.shape[1:] else None)
 
 
 def decode(model: Any, z: np.ndarray) -> np.ndarray:
     """The mean of p(x | z) at each of `[n, dim]` codes."""
-    return _chunked(lambda chunk: _decode(model, chunk), np.asarray(z, jnp.result_type(float)))[0]
+    z = np.asarray(z, jnp.result_type(float))
+    return _chunked(lambda chunk: _decode(model, chunk), z, event_shape(model))[0]
 
 
 def event_shape(model: Any) -> tuple[int, ...]:
@@ -108,9 +109,14 @@ def _fast_keys(key: PRNGKeyArray) -> list[PRNGKeyArray]:
     return [jax.random.wrap_key_data(jnp.asarray(half), impl="rbg") for half in np.split(words, 2)]
 
 
-def _chunked(function: Callable[[Array], tuple[Array, ...]], rows: np.ndarray) -> list[np.ndarray]:
-    """`function` over rows in chunks of one size, the last filled up, so that it is compiled once."""
-    size = max(1, min(256, 2**22 // max(1, math.prod(rows.shape[1:]))))
+def _chunked(
+    function: Callable[[Array], tuple[Array, ...]], rows: np.ndarray, shape: tuple[int, ...]
+) -> list[np.ndarray]:
+    """`function` over rows in chunks of one size, the last filled up, so that it is compiled once.
+
+    The size goes by the shape of a datum, which codes do not have.
+    """
+    size = max(1, min(256, 2**22 // max(1, math.prod(shape))))
     parts = []
     for start in range(0, len(rows), size):
         chunk = rows[start : start + size]
