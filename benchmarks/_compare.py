@@ -34,9 +34,7 @@ def table(seconds: dict[str, list[float]], base: str) -> str:
     lines = [f"{'':34}{'median s':>10}{'min':>9}{'max':>9}   ratio to {base}"]
     for name, values in seconds.items():
         middle = statistics.median(values)
-        lines.append(
-            f"{name:34}{middle:10.4f}{min(values):9.4f}{max(values):9.4f}   {ratio(seconds, name, base):.3f}"
-        )
+        lines.append(f"{name:34}{middle:10.4f}{min(values):9.4f}{max(values):9.4f}   {ratio(seconds, name, base):.3f}")
     return "\n".join(lines)
 
 
@@ -47,7 +45,9 @@ def report(name: str, text: str) -> None:
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         platform.processor(),
     )
-    head = f"{datetime.date.today()}, {model}, {_cores()} cores, commit {commit.stdout.strip()}\n{' '.join(sys.argv)}\n\n"
+    head = (
+        f"{datetime.date.today()}, {model}, {_cores()} cores, commit {commit.stdout.strip()}\n{' '.join(sys.argv)}\n\n"
+    )
     results = Path(__file__).parent / "results"
     results.mkdir(exist_ok=True)
     (results / f"{name}.txt").write_text(head + text + "\n")

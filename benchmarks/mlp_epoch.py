@@ -95,7 +95,13 @@ def hand_written(rows: np.ndarray):
 
 def with_varinf(rows: np.ndarray):
     """vi.fit, everything included: order, gathering, metrics, the checks on the data."""
-    settings = dict(hidden=(HIDDEN,), latent_dim=LATENT, likelihood="bernoulli", binarize="threshold", scale=255)
+    settings = {
+        "hidden": (HIDDEN,),
+        "latent_dim": LATENT,
+        "likelihood": "bernoulli",
+        "binarize": "threshold",
+        "scale": 255,
+    }
     vae = vi.VAE.build(event_shape=(28, 28), **settings, key=jax.random.key(0))
     summary = vi.data.summarize(vi.data.source(rows))
     return lambda: vi.fit(vae, rows, batch_size=BATCH, epochs=EPOCHS, summary=summary, key=jax.random.key(1))
