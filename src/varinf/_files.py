@@ -21,21 +21,33 @@ class DamagedFileError(InputError):
 def write_file(path: Path, content: bytes) -> None:
     """Write a file so that after a crash at any moment there is the old content or the new, whole.
 
+    A device or a pipe is written to as it is, and not replaced by a file. A link is followed.
+
     Raises:
-        OSError: the system refused; the old content is untouched.
+        OSError: the system refused, and names `path`; the old content is untouched.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if path.exists() and not path.is_file():
+            with open(path, "wb") as device:
+                device.write(content)
+            return
+        if path.is_symlink():
+            path = path.resolve()
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
         raise
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

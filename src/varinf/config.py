@@ -1,9 +1,11 @@
 """What a run is made of: validated settings, to and from TOML. Loads no JAX."""
 
+import contextlib
+import math
 import tomllib
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -17,12 +19,25 @@ from varinf.posteriors import POSTERIORS
 from varinf.train import OPTIMIZERS, SCHEDULES
 
 
-def _one_of(table: Table) -> Callable[[str], str]:
-    return AfterValidator(table.check)  # pyright: ignore[reportReturnType]
+def _one_of(table: Table) -> AfterValidator:
+    return AfterValidator(table.check)
+
+
+def _choice(kind: str, *names: str) -> AfterValidator:
+    return AfterValidator(lambda name: known(kind, name, names))
+
+
+def _check_variance(value: str | float) -> str | float:
+    """A name, or a positive number, of which an option's value is only the letters."""
+    with contextlib.suppress(ValueError):
+        value = float(value)
+    if isinstance(value, float) and not 0 < value < math.inf:
+        raise ValueError(f"expected a positive number, got {value:g}")
+    return value if isinstance(value, float) else known("variance", str(value), ("per_dimension", "shared", "a number"))
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 _Positive = Annotated[int, Field(ge=1)]
@@ -35,7 +50,7 @@ class DataSettings(_Section):
     test: str | None = None
     array: str | None = None
     resize: tuple[_Positive, _Positive] | None = None
-    held_out: float = Field(0.2, gt=0, lt=1)
+    held_out: float = Field(default=0.2, gt=0, lt=1)
 
 
 class ModelSettings(_Section):
@@ -47,9 +62,9 @@ class ModelSettings(_Section):
     activation: Annotated[str, _one_of(ACTIVATIONS)] = "relu"
     likelihood: Annotated[str, _one_of(LIKELIHOODS)] | None = None
     posterior: Annotated[str, _one_of(POSTERIORS)] = "mean_field"
-    binarize: Literal["dynamic", "threshold", "none"] | None = None
-    variance: Literal["per_dimension", "shared"] | Annotated[float, Field(gt=0)] | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
+    binarize: Annotated[str, _choice("way to binarize", "dynamic", "threshold", "none")] | None = None
+    variance: Annotated[str | float, AfterValidator(_check_variance)] | None = None
+    precision: Annotated[str, _choice("precision", "float32", "bfloat16")] = "float32"
 
 
 class ObjectiveSettings(_Section):
@@ -57,25 +72,25 @@ class ObjectiveSettings(_Section):
 
     objective: Annotated[str, _one_of(OBJECTIVES)] = "elbo"
     num_samples: _Positive | None = None
-    beta: float = Field(1.0, ge=0)
-    beta_warmup: int = Field(0, ge=0)
-    free_bits: float = Field(0.0, ge=0)
-    kl: Literal["auto", "analytic", "monte_carlo"] = "auto"
-    estimator: Literal["reparam", "stl", "dreg"] = "reparam"
+    beta: float = Field(default=1.0, ge=0)
+    beta_warmup: int = Field(default=0, ge=0)
+    free_bits: float = Field(default=0.0, ge=0)
+    kl: Annotated[str, _choice("way to the KL", "auto", "analytic", "monte_carlo")] = "auto"
+    estimator: Annotated[str, _choice("estimator", "reparam", "stl", "dreg")] = "reparam"
 
 
 class TrainSettings(_Section):
     """How it is maximised."""
 
     optimizer: Annotated[str, _one_of(OPTIMIZERS)] = "adam"
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Annotated[str, _one_of(SCHEDULES)] = "constant"
-    warmup_epochs: int = Field(0, ge=0)
-    clip_norm: float | None = Field(None, gt=0)
+    warmup_epochs: int = Field(default=0, ge=0)
+    clip_norm: float | None = Field(default=None, gt=0)
     batch_size: _Positive | None = None
     epochs: _Positive | None = None
     patience: _Positive | None = None
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(default=0, ge=0, lt=2**32)
 
 
 class Settings(_Section):
@@ -101,7 +116,7 @@ def make_settings(options: dict[str, Any], file: Path | None = None) -> Settings
     for name, value in options.items():
         if value is not None:
             sections.setdefault(_SECTION_OF[name], {})[name] = value
-    return _validated(sections)
+    return _validated(sections, [name for name, value in options.items() if value is not None])
 
 
 def load_settings(file: Path) -> Settings:
@@ -114,8 +129,15 @@ def load_settings(file: Path) -> Settings:
 
 
 def dump_settings(settings: Settings) -> bytes:
-    """Settings as TOML. What is left to be chosen by the data is left out."""
-    return tomli_w.dumps(settings.model_dump(exclude_none=True, mode="json")).encode()
+    """Settings as TOML. What is left to be chosen by the data is left out.
+
+    Raises:
+        InputError: a path that is no UTF-8, which TOML cannot hold.
+    """
+    try:
+        return tomli_w.dumps(settings.model_dump(exclude_none=True, mode="json")).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"expected paths in UTF-8, got {error.object!r}; rename it") from None
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -134,15 +156,21 @@ def _read(file: Path) -> dict[str, Any]:
     return sections
 
 
-def _validated(sections: dict[str, Any]) -> Settings:
+def _validated(sections: dict[str, Any], options: Iterable[str] = ()) -> Settings:
+    """Settings from values; a complaint about one of `options` calls it as the command line does."""
     try:
         return Settings.model_validate(sections)
     except ValidationError as error:
         first = error.errors()[0]
-        name = first["loc"][1] if len(first["loc"]) > 1 else first["loc"][0]
-        message = first["msg"].removeprefix("Value error, ")
+        place = [str(part) for part in first["loc"]]
+        name = place[1] if len(place) > 1 else place[0]
+        message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        message = message.replace("expected greater", "expected a number greater").replace(
+            "expected less", "expected a number less"
+        )
         came = "" if first["type"] == "value_error" else f", got {first['input']!r}"
-        raise InputError(f"setting {name}: {message[0].lower()}{message[1:]}{came}") from None
+        what = f"--{name.replace('_', '-')}" if name in options else f"setting {name}"
+        raise InputError(f"{what}: {message[0].lower()}{message[1:]}{came}") from None
 
 
 def _fields(section: str) -> dict[str, Any]:

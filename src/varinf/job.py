@@ -5,15 +5,16 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
+from numpyro.distributions import Distribution
 
-from varinf import data, evaluate, models, objectives, train
+from varinf import data, evaluate, likelihoods, models, objectives, train
 from varinf._files import write_file
 from varinf.choice import Choice, choose
 from varinf.config import Settings
@@ -24,28 +25,30 @@ _VALIDATION_ROWS = 10_000  # on which the bound is watched, of those held out
 _EVALUATION_ROWS = 1000
 _EVALUATION_SAMPLES = 1000
 _BLOCK = 500  # rows encoded or decoded in one call
+_CHECKPOINT_SECONDS = 2.0
 _SNAPSHOTS = 10  # codes that are decoded in the course of a fit
 
 
 class RunData(NamedTuple):
-    """The rows of a run."""
+    """The rows of a run, and what a row is."""
 
     train: data.Source
     held_out: data.Source
+    spec: data.Spec
 
 
 class Outcome(NamedTuple):
     """A finished fit.
 
     Attributes:
-        model: the fitted model.
-        history: metrics by name, one entry for each epoch.
-        results: the figures, as `Run.write_results` keeps them.
+        fit: the fitted model, and how it came to it.
+        rows: what it was fitted to.
+        seconds: that it took.
     """
 
-    model: models.VAE
-    history: dict[str, list[float]]
-    results: dict[str, Any]
+    fit: train.Fit
+    rows: RunData
+    seconds: float
 
 
 def open_data(settings: Settings) -> RunData:
@@ -61,26 +64,42 @@ def open_data(settings: Settings) -> RunData:
     elif data.has_split(given.source, "test"):
         held_out = data.open(given.source, split="test", resize=given.resize, array=given.array)
     else:
-        return RunData(*data.split(source, given.held_out, settings.train.seed))
-    check_rows(held_out, source.spec.shape, "the held-out rows")
-    return RunData(source, held_out)
+        return RunData(*data.split(source, given.held_out, settings.train.seed), one_spec(source))
+    spec = one_spec(source)
+    check_rows(held_out, spec.shape, spec.columns, "the held-out rows")
+    return RunData(source, held_out, spec)
 
 
-def check_rows(source: data.Source, shape: tuple[int, ...], what: str) -> None:
-    """Refuse rows of another shape.
+def one_spec(source: data.Source) -> data.Spec:
+    """What a row is, of a source whose rows are single arrays, as all those that have a path are."""
+    if isinstance(source.spec, tuple):
+        raise InputError(f"expected rows of one array each, got {len(source.spec)} arrays")
+    return source.spec
+
+
+def check_rows(source: data.Source, shape: tuple[int, ...], columns: tuple[str, ...] | None, what: str) -> None:
+    """Refuse rows of another shape, or with other columns.
 
     Raises:
-        InputError: with both shapes.
+        InputError: what was expected, and what came.
     """
-    if source.spec.shape != shape:
-        raise InputError(f"{what}: expected rows of shape {shape}, as the model was fitted to, got {source.spec.shape}")
+    spec = one_spec(source)
+    if spec.shape != shape:
+        raise InputError(f"{what}: expected rows of shape {shape}, as the model was fitted to, got {spec.shape}")
+    if columns is None or spec.columns is None or columns == spec.columns:
+        return
+    place = next(i for i, (old, new) in enumerate(zip(columns, spec.columns, strict=True)) if old != new)
+    raise InputError(
+        f"{what}: expected the columns that the model was fitted to, in their order; "
+        f"column {place} should be {columns[place]!r}, got {spec.columns[place]!r}"
+    )
 
 
 def fit_run(run: Run, *, say: Callable[[str], None], progress: Callable[[train.Boundary], None]) -> Outcome:
-    """Fit a run's model, from its newest checkpoint if there is one, and evaluate it.
+    """Fit a run's model, from its newest checkpoint if there is one.
 
     Args:
-        run: the run; checkpoints, metrics, snapshots, model and results are written to it.
+        run: the run; checkpoints, metrics, snapshots and model are written to it.
         say: is told what was chosen, a line each.
         progress: is told of each boundary between compiled calls.
 
@@ -90,13 +109,14 @@ def fit_run(run: Run, *, say: Callable[[str], None], progress: Callable[[train.B
     """
     began, settings = time.monotonic(), run.settings
     rows = open_data(settings)
-    summary = data.summarize(rows.train)
-    choice = choose(settings, rows.train.spec, summary)
+    summary, held_out_summary = _summaries(rows)
+    choice = choose(settings, rows.spec, summary)
     for line in choice.spoken:
         say(line)
-    build_key, fit_key, evaluate_key, snapshot_key = jax.random.split(jax.random.key(settings.train.seed), 4)
+    build_key, fit_key, _, snapshot_key = _keys(settings)
     model = models.VAE.build(**choice.model, summary=summary, key=build_key)
-    codes = model.prior.sample(snapshot_key, (_SNAPSHOTS,))
+    model.observation.check(held_out_summary)
+    codes = _prior_draws(model, _SNAPSHOTS, key=snapshot_key)
 
     def at_boundary(boundary: train.Boundary) -> None:
         progress(boundary)
@@ -117,23 +137,31 @@ def fit_run(run: Run, *, say: Callable[[str], None], progress: Callable[[train.B
         epochs=choice.epochs,
         patience=choice.patience,
         checkpoints=run.checkpoints,
-        checkpoint_seconds=2.0,
+        checkpoint_seconds=_CHECKPOINT_SECONDS,
         callback=at_boundary,
         summary=summary,
         key=fit_key,
     )
+    run.write_history(fit.history, _steps_per_epoch(choice, summary.count))
     models.save(fit.model, run.model)
-    results = evaluation(fit.model, rows.held_out, key=evaluate_key)
-    spec = rows.train.spec
-    results |= {
+    return Outcome(fit, rows, time.monotonic() - began)
+
+
+def results(run: Run, outcome: Outcome) -> dict[str, Any]:
+    """The figures that a run ends with, as `Run.write_results` keeps them."""
+    spec, fit = outcome.rows.spec, outcome.fit
+    return evaluation(fit.model, outcome.rows.held_out, key=evaluation_key(run.settings)) | {
         "row": {"shape": spec.shape, "kind": spec.kind, "max_value": spec.max_value, "columns": spec.columns},
         "steps": fit.steps,
         "epochs": len(fit.history.get("elbo", [])),
         "stop_reason": fit.stop_reason,
         "monte_carlo_kl": list(fit.monte_carlo),
-        "seconds": time.monotonic() - began,
     }
-    return Outcome(fit.model, fit.history, results)
+
+
+def evaluation_key(settings: Settings) -> PRNGKeyArray:
+    """The key of the draws that a run's own figures are worked out with."""
+    return _keys(settings)[2]
 
 
 def evaluation(
@@ -153,27 +181,26 @@ def evaluation(
         max_rows: how many rows to take.
         key: for the draws.
     """
-    check_rows(rows, event_shape(model), "the rows to evaluate")
-    some = _some(rows, max_rows)
-    elbo_key, likelihood_key = jax.random.split(key)
-    bound = evaluate.elbo(model, some, key=elbo_key)
-    likelihood = evaluate.log_likelihood(model, some, num_samples, key=likelihood_key)
+    check_rows(rows, event_shape(model), None, "the rows to evaluate")
+    some, likelihood = _some(rows, max_rows), _likelihood(model)
+    bound = evaluate.elbo(model, some, key=key)
+    estimate = evaluate.log_likelihood(model, some, num_samples, key=key)
     count = len(some)
-    results = {
+    figures = {
         "rows": count,
         "held_out_rows": len(rows),
         "elbo": float(bound.elbo.mean()),
         "reconstruction": float(bound.reconstruction.mean()),
         "kl": float(bound.kl.mean()),
-        "log_likelihood": float(likelihood.value.mean()),
+        "log_likelihood": float(estimate.value.mean()),
         # of the mean over rows: the rows' own spread, in which that of the draws is contained
-        "log_likelihood_stderr": float(likelihood.value.std(ddof=min(1, count - 1)) / count**0.5),
+        "log_likelihood_stderr": float(estimate.value.std(ddof=min(1, count - 1)) / count**0.5),
         "num_samples": num_samples,
-        "is_log_likelihood": bool(model.decoder.likelihood.normalized),
+        "is_log_likelihood": bool(likelihood.normalized),
     }
-    if model.decoder.likelihood.discrete:
-        results["bits_per_dimension"] = -results["elbo"] / (np.prod(event_shape(model)) * np.log(2))
-    return results
+    if likelihood.discrete:
+        figures["bits_per_dimension"] = float(-figures["elbo"] / (np.prod(event_shape(model)) * np.log(2)))
+    return figures
 
 
 def snapshots(run: Run) -> list[tuple[int, np.ndarray]]:
@@ -187,28 +214,33 @@ def load_model(run: Run) -> models.VAE:
     Raises:
         InputError: the run did not come so far, or its model is damaged.
     """
-    if not run.finished:
-        raise InputError(
-            f"{run.path} is not finished, so it has no model yet; go on with: varinf fit --resume {run.path}"
-        )
+    run.results()  # there is a model before there are results, but not one to be used yet
     return models.load(run.model)
 
 
-def open_like(run: Run, where: str) -> data.Source:
+def open_like(run: Run, where: str, array: str | None = None) -> data.Source:
     """Data of the kind that a run was fitted to, read with its settings.
+
+    Args:
+        run: a finished run.
+        where: a known name or a path.
+        array: of a .npz file; as in the run's settings if None.
 
     Raises:
         InputError: no such data, or rows of another shape.
     """
-    given = run.settings.data
-    source = data.open(where, resize=given.resize if Path(where).is_dir() else None, array=given.array)
-    check_rows(source, row_spec(run).shape, where)
+    given, path = run.settings.data, Path(where)
+    if array is None and path.suffix.lower() == ".npz":
+        array = given.array
+    source = data.open(where, resize=given.resize if path.is_dir() else None, array=array)
+    spec = row_spec(run)
+    check_rows(source, spec.shape, spec.columns, where)
     return source
 
 
 def row_spec(run: Run) -> data.Spec:
     """What a row is that a finished run's model makes: in stored units, as floats."""
-    row = (run.results() or {})["row"]
+    row = run.results()["row"]
     columns = None if row["columns"] is None else tuple(row["columns"])
     return data.Spec(tuple(row["shape"]), np.dtype(np.float32), row["kind"], row["max_value"], columns)
 
@@ -218,9 +250,9 @@ def first_rows(source: data.Source, most: int) -> data.Source:
     return data.Subset(source, np.arange(min(most, len(source))))
 
 
-def evaluation_rows(run: Run) -> data.Source:
+def evaluation_rows(source: data.Source) -> data.Source:
     """The held-out rows that a run is evaluated on and drawn with."""
-    return _some(open_data(run.settings).held_out, _EVALUATION_ROWS)
+    return _some(source, _EVALUATION_ROWS)
 
 
 def codes(model: models.VAE, source: data.Source) -> tuple[np.ndarray, np.ndarray]:
@@ -257,7 +289,37 @@ def between(model: models.VAE, source: data.Source, first: int, second: int, ste
 
 def event_shape(model: models.VAE) -> tuple[int, ...]:
     """The shape of a row that a built model takes."""
-    return tuple(json.loads(model.recipe)["event_shape"])
+    return tuple(json.loads(model.recipe or "{}")["event_shape"])
+
+
+def _keys(settings: Settings) -> Array:
+    """For building, fitting, evaluating and snapshots."""
+    return jax.random.split(jax.random.key(settings.train.seed), 4)
+
+
+def _summaries(rows: RunData) -> tuple[data.Summary, data.Summary]:
+    """Summaries of the training and the held-out rows, so that every row has been read before anything is made."""
+    train, held_out = rows.train, rows.held_out
+    try:
+        return cast(data.Summary, data.summarize(train)), cast(data.Summary, data.summarize(held_out))
+    except InputError:
+        # of a file that was split, what is wrong is said of the whole
+        if isinstance(train, data.Subset) and isinstance(held_out, data.Subset) and train.source is held_out.source:
+            data.summarize(train.source)
+        raise
+
+
+def _prior_draws(model: models.VAE, count: int, *, key: PRNGKeyArray) -> Array:
+    prior = model.prior if isinstance(model.prior, Distribution) else model.prior()
+    return jnp.asarray(prior.sample(key, (count,)))
+
+
+def _likelihood(model: models.VAE) -> likelihoods.AbstractLikelihood:
+    return cast(models.Decoder, model.decoder).likelihood
+
+
+def _steps_per_epoch(choice: Choice, count: int) -> int:
+    return -(-count // choice.batch_size)
 
 
 def _some(source: data.Source, most: int) -> data.Source:
@@ -276,17 +338,18 @@ def _objective(settings: Settings, choice: Choice, count: int) -> objectives.Abs
     cls = objectives.OBJECTIVES[given.objective]
     if cls is objectives.ELBO:
         if given.beta_warmup:
-            steps = given.beta_warmup * -(-count // choice.batch_size)
+            steps = given.beta_warmup * _steps_per_epoch(choice, count)
             elbo_only["beta"] = objectives.LinearWarmup(given.beta, steps)
         return cls(**options, **elbo_only)
     for name, value in (elbo_only | {"beta_warmup": given.beta_warmup}).items():
         if value != type(given).model_fields[name].default:
-            raise InputError(f"{name} is a setting of the elbo, and the objective is {given.objective}; leave it out")
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option} is for the elbo, and the objective is {given.objective}; leave it out")
     return cls(**options)
 
 
 def _optimizer(settings: Settings, choice: Choice, count: int) -> Any:
-    given, per_epoch = settings.train, -(-count // choice.batch_size)
+    given, per_epoch = settings.train, _steps_per_epoch(choice, count)
     return train.make_optimizer(
         given.optimizer,
         given.learning_rate,
@@ -309,7 +372,7 @@ def _decoded(model: models.VAE, codes: Array) -> Array:
 
 
 def _write_snapshot(path: Path, model: models.VAE, codes: Array) -> None:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     np.save(buffer, np.asarray(_decoded(model, codes)))
     write_file(path, buffer.getvalue())

@@ -1,13 +1,16 @@
 """The run directory: all that there is of a run, on disk. Loads no JAX."""
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from varinf._files import sync_folder, write_file
+from varinf._files import DamagedFileError, sync_folder, write_file
 from varinf.config import Settings, dump_settings, load_settings
 from varinf.errors import InputError
 
@@ -22,13 +25,15 @@ class Run:
 
     def __init__(self, path: Path, settings: Settings):
         self.path, self.settings = path, settings
+        self._lines: int | None = None
+        self._made: list[Path] = []
 
     @classmethod
     def create(cls, path: Path | None, settings: Settings, *, overwrite: bool = False) -> "Run":
-        """A new directory with settings in it.
+        """A new directory with settings in it; at any moment there is a whole one at the path, or none.
 
         Args:
-            path: where; None for runs/DATA-TIME.
+            path: where; None for runs/DATA-TIME. An empty folder will do.
             settings: of the run.
             overwrite: put an earlier run of that name aside; `discard` brings it back, `supersede` removes it.
 
@@ -36,24 +41,27 @@ class Run:
             InputError: there is something at the path already.
             OSError: it cannot be made.
         """
-        if path is None:
-            path = _new_name(Path(settings.data.source).stem)
-        if path.exists():
-            if not overwrite:
-                raise InputError(
-                    f"{path} exists; go on with --resume {path}, replace it with --overwrite, or take another --out"
-                )
-            if not (path / "settings.toml").is_file():
-                raise InputError(f"{path} is not a run of varinf's, so it is not overwritten; take another --out")
+        path = _new_name(Path(settings.data.source).stem) if path is None else _named(path)
         run = cls(path, settings)
-        if path.exists():
-            shutil.rmtree(run._aside, ignore_errors=True)
-            os.replace(path, run._aside)
+        _restore(path)
+        empty = path.is_dir() and not any(path.iterdir())
+        taken = path.exists() and not empty
+        if taken and not (path / "settings.toml").is_file():
+            raise InputError(f"{path} exists and is not a run of varinf's; take another --out")
+        if taken and not overwrite:
+            raise InputError(
+                f"{path} exists; go on with it by --resume {path}, replace it with --overwrite, or take another --out"
+            )
+        content = dump_settings(settings)
+        run._made = _missing(path.parent)
         try:
-            path.mkdir(parents=True)
-            write_file(path / "settings.toml", dump_settings(settings))
-        except BaseException:
-            run.discard()
+            run._begin(content, empty=empty, taken=taken)
+        except BaseException as error:
+            shutil.rmtree(_beside(path, "new"), ignore_errors=True)
+            _restore(path)
+            _remove_empty(run._made)
+            if isinstance(error, OSError):
+                error.filename, error.filename2 = str(path), None
             raise
         return run
 
@@ -64,11 +72,27 @@ class Run:
         Raises:
             InputError: there is none.
         """
+        path = _named(path)
+        _restore(path)
         if not path.is_dir():
             raise InputError(f"no such run: {path}")
         if not (path / "settings.toml").is_file():
             raise InputError(f"{path} is not a run of varinf's: it has no settings.toml")
         return cls(path, load_settings(path / "settings.toml"))
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Let no other process work on this run meanwhile. The lock ends with the process, however that ends.
+
+        Raises:
+            InputError: another is at work.
+        """
+        with open(self.path / "settings.toml", "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"another process is at work on {self.path}; wait for it, or stop it") from None
+            yield
 
     @property
     def model(self) -> Path:
@@ -91,6 +115,11 @@ class Run:
         return self.path / "snapshots"
 
     @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is something to go on from."""
+        return any(self.checkpoints.glob("step-*.json"))
+
+    @property
     def finished(self) -> bool:
         """Whether the run ended and its results are there."""
         return (self.path / "results.json").is_file()
@@ -98,51 +127,146 @@ class Run:
     def log(self, epoch: int, steps: int, metrics: dict[str, float]) -> None:
         """Add the metrics of an epoch, counted from 0, in place of any from that epoch on."""
         path = self.path / "metrics.jsonl"
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        if len(lines) > epoch:
-            write_file(path, b"".join(line + b"\n" for line in lines[:epoch]))
+        if self._lines != epoch:
+            # the first line of this process: what a fit that was cut off wrote beyond its checkpoint goes
+            write_file(path, b"".join(_whole_lines(path)[:epoch]))
         with open(path, "ab") as file:
-            file.write(json.dumps({"epoch": epoch, "steps": steps, **metrics}).encode() + b"\n")
+            file.write(_line(epoch, steps, metrics))
+        self._lines = epoch + 1
+
+    def write_history(self, history: dict[str, list[float]], steps_per_epoch: int) -> None:
+        """Write the metrics of all epochs, for the case that a power cut took lines that were only appended."""
+        epochs = range(max(map(len, history.values()), default=0))
+        rows = ({name: values[epoch] for name, values in history.items()} for epoch in epochs)
+        lines = [_line(epoch, (epoch + 1) * steps_per_epoch, row) for epoch, row in enumerate(rows)]
+        if lines != _whole_lines(self.path / "metrics.jsonl"):
+            write_file(self.path / "metrics.jsonl", b"".join(lines))
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The metrics of each epoch."""
+        """The metrics of each epoch.
+
+        Raises:
+            DamagedFileError: the file is not as it was written.
+        """
         path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text().split("\n")[:-1]] if path.exists() else []
+        try:
+            return [json.loads(line) for line in _whole_lines(path)]
+        except ValueError:
+            raise DamagedFileError(f"{path} is damaged: a line of it is no JSON") from None
 
     def write_results(self, results: dict[str, Any]) -> None:
         """Keep the figures that the run ended with; with that it is finished."""
         write_file(self.path / "results.json", (json.dumps(results, indent=1) + "\n").encode())
 
-    def results(self) -> dict[str, Any] | None:
-        """The figures that the run ended with, if it did."""
-        return json.loads((self.path / "results.json").read_text()) if self.finished else None
+    def results(self) -> dict[str, Any]:
+        """The figures that the run ended with.
+
+        Raises:
+            InputError: it did not end yet.
+            DamagedFileError: the file is not as it was written.
+        """
+        path = self.path / "results.json"
+        if not self.finished:
+            raise InputError(f"{self.path} is not finished; go on with: varinf fit --resume {self.path}")
+        try:
+            return json.loads(path.read_text())
+        except ValueError:
+            raise DamagedFileError(
+                f"{path} is damaged: it is no JSON; remove it, and varinf fit --resume {self.path} makes it anew"
+            ) from None
+
+    def tidy(self) -> None:
+        """Remove what a process that was killed left half-written."""
+        for folder in (self.path, self.checkpoints, self.pictures, self.snapshots):
+            for path in folder.glob(".*.tmp"):
+                path.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Take back what `create` did."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        if self._aside.exists():
-            os.replace(self._aside, self.path)
-        else:
-            _remove_empty(self.path.parent)
+        _remove(self.path)
+        _restore(self.path)
+        _remove_empty(self._made)
 
     def supersede(self) -> None:
         """Remove the earlier run that `create` put aside."""
-        if self._aside.exists():
-            shutil.rmtree(self._aside)
+        if _beside(self.path, "replaced").exists():
+            shutil.rmtree(_beside(self.path, "replaced"))
             sync_folder(self.path.parent)
 
-    @property
-    def _aside(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.replaced")
+    def _begin(self, content: bytes, *, empty: bool, taken: bool) -> None:
+        """Make the directory, with settings in it."""
+        if empty:
+            write_file(self.path / "settings.toml", content)
+            return
+        new = _beside(self.path, "new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        write_file(new / "settings.toml", content)
+        if taken:
+            self._put_aside()
+        os.replace(new, self.path)
+        sync_folder(self.path.parent)
+
+    def _put_aside(self) -> None:
+        """Move the run at the path out of the way. Of two in a row, the one that was finished is kept to bring back."""
+        aside = _beside(self.path, "replaced")
+        earlier = Run.open(self.path)
+        with earlier.lock():
+            if earlier.finished:
+                shutil.rmtree(aside, ignore_errors=True)
+            if aside.exists():
+                _remove(self.path)
+            else:
+                os.replace(self.path, aside)
+
+
+def _beside(path: Path, what: str) -> Path:
+    return path.with_name(f".{path.name}.{what}")
+
+
+def _named(path: Path) -> Path:
+    """A path that ends in a name, so that something can be put beside it."""
+    return path if path.name not in ("", "..") else Path(os.path.abspath(path))
+
+
+def _restore(path: Path) -> None:
+    """Bring back a run that was put aside and that nothing took the place of: a process was killed in between."""
+    aside = _beside(path, "replaced")
+    if not path.exists() and aside.exists():
+        os.replace(aside, path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder so that at no moment a half of it is at its path."""
+    gone = _beside(path, "removed")
+    shutil.rmtree(gone, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def _missing(folder: Path) -> list[Path]:
+    """The folders that must be made for `folder` to be, innermost first."""
+    return [parent for parent in (folder, *folder.parents) if not parent.exists()]
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _line(epoch: int, steps: int, metrics: dict[str, float]) -> bytes:
+    return json.dumps({"epoch": epoch, "steps": steps, **metrics}).encode() + b"\n"
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """The lines of a file but for a last one that was cut off."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
 
 
 def _new_name(data: str) -> Path:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     names = [f"{data}-{stamp}", *(f"{data}-{stamp}-{i}" for i in range(2, 1000))]
     return next(Path("runs") / name for name in names if not (Path("runs") / name).exists())
-
-
-def _remove_empty(folder: Path) -> None:
-    """Remove the runs folder if it was made for a run that came to nothing."""
-    if folder == Path("runs") and folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()

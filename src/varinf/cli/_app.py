@@ -4,6 +4,7 @@ from varinf.cli._data import data
 from varinf.cli._encode import encode
 from varinf.cli._evaluate import evaluate
 from varinf.cli._fit import fit
+from varinf.cli._help import GroupedCommand
 from varinf.cli._info import info
 from varinf.cli._interpolate import interpolate
 from varinf.cli._reconstruct import reconstruct
@@ -28,4 +29,4 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for _command in (fit, evaluate, sample, reconstruct, encode, interpolate, info, data):
-    app.command()(_command)
+    app.command(cls=GroupedCommand)(_command)

@@ -11,15 +11,23 @@ RunPath = Annotated[Path, typer.Argument(help="The directory of a run, as `varin
 DataPath = Annotated[
     str,
     typer.Argument(
-        help="A known name (see `varinf data`), a folder of images, or a .npy, .npz, IDX, CSV or Parquet file.",
+        help="A known name (see `varinf data`), a folder of images, or a .npy, .npz, IDX, CSV or Parquet file, with "
+        "rows of the shape that the model was fitted to.",
         metavar="DATA",
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of the random draws.", min=0)]
-Resize = Annotated[
-    str | None, typer.Option(help="Resize images to N × N pixels, or to HxW.", metavar="N|HxW", rich_help_panel="Data")
+Seed = Annotated[int, typer.Option(help="Seed of the random draws.", min=0, metavar="N")]
+ArrayName = Annotated[
+    str | None,
+    typer.Option("--array", metavar="NAME", help="Which array of a .npz file. [default: the one that the run took]"),
 ]
-ArrayName = Annotated[str | None, typer.Option("--array", help="Which array of a .npz file.", rich_help_panel="Data")]
+RowsOut = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Images to a .png or .npy file, rows of a table to a .csv, .parquet or .npy file. [default: in RUN]",
+    ),
+]
 
 
 def parse_resize(given: str | None) -> tuple[int, int] | None:
@@ -27,7 +35,7 @@ def parse_resize(given: str | None) -> tuple[int, int] | None:
     if given is None:
         return None
     parts = given.lower().split("x")
-    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+    if len(parts) > 2 or not all(part.isdecimal() and 0 < int(part) < 2**16 for part in parts):
         raise InputError(
             f"--resize: expected a number of pixels such as 32, or height x width such as 32x48, got {given!r}"
         )

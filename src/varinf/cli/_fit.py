@@ -1,96 +1,176 @@
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from varinf.cli._arguments import ArrayName, Resize, parse_resize, parse_sizes
+from varinf.cli._arguments import parse_resize, parse_sizes
 from varinf.errors import InputError
 
-_DATA, _MODEL, _OBJECTIVE, _TRAIN, _RUN = "Data", "Model", "Objective", "Training", "Run"
+
+def _option(group: str, metavar: str, text: str) -> Any:
+    return typer.Option(help=text, metavar=metavar, rich_help_panel=group)
+
+
+_DATA, _MODEL, _OBJECTIVE, _TRAINING, _RUN = "Data", "Model", "Objective", "Training", "Run"
 
 
 def fit(
     source: Annotated[
         str | None,
         typer.Argument(
-            metavar="[DATA]",
+            metavar="DATA",
             help="A known name (digits, mnist, fashion-mnist), a folder of PNG or JPEG images, or a .npy, .npz, IDX, "
-            "CSV or Parquet file. The built-in digits if left out.",
+            "CSV or Parquet file. [default: digits]",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Directory of the run; runs/DATA-TIME if left out.")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with a run that was interrupted.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run at --out.")] = False,
-    settings: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="Settings as a run keeps them; options go before them.")
+    out: Annotated[
+        Path | None, _option(_RUN, "RUN", "Directory to keep everything in. [default: runs/DATA-TIME]")
     ] = None,
-    test: Annotated[str | None, typer.Option(help="Rows to hold out, as DATA; else a share of DATA.")] = None,
-    held_out: Annotated[float | None, typer.Option(help="The share of the rows to hold out. [default: 0.2]")] = None,
-    array: ArrayName = None,
-    resize: Resize = None,
-    latent_dim: Annotated[int | None, typer.Option(help="Numbers in a code. [default: 16]")] = None,
-    network: Annotated[str | None, typer.Option(help="mlp or conv. [default: mlp]")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run at --out.", rich_help_panel=_RUN)
+    ] = False,
+    resume: Annotated[
+        Path | None, _option(_RUN, "RUN", "Go on with a run that was interrupted, with its own settings.")
+    ] = None,
+    settings: Annotated[
+        Path | None,
+        _option(_RUN, "FILE", "Settings in TOML, as a run keeps them in settings.toml; other options go before them."),
+    ] = None,
+    seed: Annotated[int | None, _option(_RUN, "N", "Seed of everything random. [default: 0]")] = None,
+    test: Annotated[
+        str | None, _option(_DATA, "DATA", "Rows to hold out. [default: the data's own test rows, or a share of them]")
+    ] = None,
+    held_out: Annotated[
+        float | None, _option(_DATA, "SHARE", "Share of the rows to hold out, by seed. [default: 0.2]")
+    ] = None,
+    resize: Annotated[
+        str | None,
+        _option(_DATA, "N|HxW", "Bring images to N × N pixels, or H high and W wide. [default: as they are]"),
+    ] = None,
+    array: Annotated[str | None, _option(_DATA, "NAME", "Array of a .npz file. [default: the only one]")] = None,
+    latent_dim: Annotated[
+        int | None, _option(_MODEL, "N", "Numbers in a code; 2 makes a map of the data. [default: 16]")
+    ] = None,
+    network: Annotated[str | None, _option(_MODEL, "NAME", "mlp, or conv for images. [default: mlp]")] = None,
     hidden: Annotated[
         str | None,
-        typer.Option(
-            metavar="N,N,...",
-            help="Units of the hidden layers (mlp) or channels (conv) of the encoder; the "
-            "decoder mirrors them. [default: 100, or 32,64]",
+        _option(
+            _MODEL,
+            "N,N,...",
+            "Units of the encoder's hidden layers (mlp) or channels of its convolutions (conv); the decoder mirrors "
+            "them. [default: 100 (mlp), 32,64 (conv)]",
         ),
     ] = None,
-    activation: Annotated[str | None, typer.Option(help="relu, tanh, silu, gelu, elu, ... [default: relu]")] = None,
+    activation: Annotated[
+        str | None,
+        _option(
+            _MODEL, "NAME", "relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus or identity. [default: relu]"
+        ),
+    ] = None,
     likelihood: Annotated[
         str | None,
-        typer.Option(
-            help="bernoulli, continuous_bernoulli, gaussian, discretized_logistic, categorical or poisson. "
-            "[default: by the kind of data]"
+        _option(
+            _MODEL,
+            "NAME",
+            "How data scatter about what the decoder says: bernoulli, continuous_bernoulli, gaussian, "
+            "discretized_logistic, categorical or poisson. [default: by the kind of data]",
         ),
     ] = None,
     binarize: Annotated[
         str | None,
-        typer.Option(
-            help="Grey pixels under a Bernoulli: dynamic (drawn anew at each visit), threshold, or none (soft "
-            "targets; the result is no log-likelihood)."
+        _option(
+            _MODEL,
+            "WAY",
+            "Grey pixels under a bernoulli: dynamic (drawn anew at each visit), threshold, or none (soft targets; "
+            "the figures are then no log-likelihoods). [default: dynamic]",
         ),
     ] = None,
     variance: Annotated[
-        str | None, typer.Option(help="Of a Gaussian: per_dimension, shared, or a known number.")
+        str | None,
+        _option(
+            _MODEL,
+            "WAY",
+            "Noise of a gaussian: per_dimension or shared, which are learned, or a known number. [default: "
+            "per_dimension for tables, shared for images]",
+        ),
     ] = None,
-    posterior: Annotated[str | None, typer.Option(help="mean_field or full_rank. [default: mean_field]")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32, or bfloat16 matrix products.")] = None,
-    objective: Annotated[str | None, typer.Option(help="elbo or iwae. [default: elbo]")] = None,
-    num_samples: Annotated[int | None, typer.Option(help="Draws of z a row. [default: 1 (elbo), 50 (iwae)]")] = None,
-    beta: Annotated[float | None, typer.Option(help="Weight of the KL in the loss. [default: 1]")] = None,
-    beta_warmup: Annotated[int | None, typer.Option(help="Epochs over which beta rises from 0.")] = None,
-    free_bits: Annotated[float | None, typer.Option(help="Nats of KL a dimension that go free.")] = None,
-    kl: Annotated[str | None, typer.Option(help="auto, analytic or monte_carlo. [default: auto]")] = None,
+    posterior: Annotated[
+        str | None, _option(_MODEL, "NAME", "Gaussian q(z | x): mean_field or full_rank. [default: mean_field]")
+    ] = None,
+    precision: Annotated[
+        str | None, _option(_MODEL, "NAME", "Of matrix products: float32 or bfloat16. [default: float32]")
+    ] = None,
+    objective: Annotated[
+        str | None, _option(_OBJECTIVE, "NAME", "elbo, or iwae, the importance-weighted bound. [default: elbo]")
+    ] = None,
+    num_samples: Annotated[
+        int | None, _option(_OBJECTIVE, "N", "Draws of z for each row. [default: 1 (elbo), 50 (iwae)]")
+    ] = None,
+    beta: Annotated[float | None, _option(_OBJECTIVE, "X", "Weight of the KL in the loss. [default: 1]")] = None,
+    beta_warmup: Annotated[
+        int | None, _option(_OBJECTIVE, "N", "Epochs over which beta rises from 0. [default: 0]")
+    ] = None,
+    free_bits: Annotated[
+        float | None, _option(_OBJECTIVE, "X", "Nats of KL in each dimension that cost nothing. [default: 0]")
+    ] = None,
+    kl: Annotated[
+        str | None, _option(_OBJECTIVE, "WAY", "auto (exact where it can be), analytic or monte_carlo. [default: auto]")
+    ] = None,
     estimator: Annotated[
-        str | None, typer.Option(help="reparam, stl (elbo) or dreg (iwae). [default: reparam]")
+        str | None,
+        _option(
+            _OBJECTIVE,
+            "NAME",
+            "Of the gradient: reparam; stl, sticking the landing (elbo); or dreg, doubly reparameterised (iwae). "
+            "[default: reparam]",
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data. [default: by its size]")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows in a step. [default: 128]")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="adam, adamax, lion, rmsprop, sgd, ... [default: adam]")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Its peak. [default: 0.001]")] = None,
-    schedule: Annotated[str | None, typer.Option(help="constant, cosine, linear or exponential.")] = None,
-    warmup_epochs: Annotated[int | None, typer.Option(help="Epochs over which the learning rate rises.")] = None,
-    clip_norm: Annotated[float | None, typer.Option(help="Global norm to clip gradients to.")] = None,
+    epochs: Annotated[
+        int | None, _option(_TRAINING, "N", "Passes over the data, at most. [default: by the number of rows]")
+    ] = None,
     patience: Annotated[
-        int | None, typer.Option(help="Epochs to wait for a better held-out bound. [default: a tenth of epochs]")
+        int | None,
+        _option(
+            _TRAINING,
+            "N",
+            "Stop after N epochs without a better bound on held-out rows, and keep the best model. [default: a tenth "
+            "of --epochs, at least 5]",
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random. [default: 0]")] = None,
+    batch_size: Annotated[
+        int | None, _option(_TRAINING, "N", "Rows in a step. [default: 128, or all if fewer]")
+    ] = None,
+    optimizer: Annotated[
+        str | None, _option(_TRAINING, "NAME", "adam, adamax, adabelief, lion, rmsprop or sgd. [default: adam]")
+    ] = None,
+    learning_rate: Annotated[float | None, _option(_TRAINING, "X", "At its highest. [default: 0.001]")] = None,
+    schedule: Annotated[
+        str | None,
+        _option(
+            _TRAINING,
+            "NAME",
+            "How the learning rate falls: constant, cosine, linear or exponential. [default: constant]",
+        ),
+    ] = None,
+    warmup_epochs: Annotated[
+        int | None, _option(_TRAINING, "N", "Epochs over which the learning rate rises from 0. [default: 0]")
+    ] = None,
+    clip_norm: Annotated[
+        float | None, _option(_TRAINING, "X", "Largest norm of a step's gradient. [default: not clipped]")
+    ] = None,
 ) -> None:
     """Fit a variational auto-encoder, evaluate it on held-out rows, and draw pictures of it.
 
-    What you leave out is chosen by the kind of data, and said. Everything is kept in the directory of the run: settings,
-    metrics, checkpoints, model, results and pictures. A run that was stopped, by whatever, goes on with --resume RUN and
-    ends with the same model to the last bit.
+    Every option can be left out: what depends on the data is then chosen by the kind of data, and said. The directory
+    of the run keeps settings, metrics, checkpoints, model, results and pictures. A run that was stopped, by whatever,
+    goes on with --resume RUN, and ends with the same model to the last bit.
 
     \b
     Examples:
       varinf fit
       varinf fit fashion-mnist --latent-dim 20 --hidden 400 --epochs 30
       varinf fit photos/ --resize 32 --network conv --out runs/photos
-      varinf fit table.csv --likelihood gaussian
+      varinf fit table.csv --latent-dim 2
       varinf fit --resume runs/photos
     """
     options = {
@@ -106,8 +186,7 @@ def fit(
     from varinf.cli._session import begin, carry_out
 
     if resume is None:
-        run = begin(options, settings, out, overwrite=overwrite)
-        carry_out(run, new=True)
+        carry_out(begin(options, settings, out, overwrite=overwrite), new=True)
         return
     others = [name for name, value in options.items() if value is not None]
     if others or settings or out or overwrite:

@@ -1,26 +1,30 @@
-import typer
-
 from varinf.cli._arguments import RunPath
 
 
 def info(run: RunPath) -> None:
-    """Say what a run is: its settings, how far it came, and its results."""
+    """Say what a run is: its settings, how far it came, its results and pictures.
+
+    \b
+    Example:
+      varinf info runs/photos
+    """
     from varinf.cli._show import results_text, seconds_text
     from varinf.config import dump_settings
     from varinf.run import Run
 
     opened = Run.open(run)
-    typer.echo(f"run {opened.path}\n")
-    typer.echo(dump_settings(opened.settings).decode())
     metrics = opened.metrics()
+    results = opened.results() if opened.finished else None
+    print(f"run {opened.path}\n\n{dump_settings(opened.settings).decode()}")
     if metrics:
         last = metrics[-1]
-        typer.echo(f"{last['epoch'] + 1} epochs, {last['steps']:,} steps; elbo {last['elbo']:.3f} on the training rows")
-    results = opened.results()
+        held_out = f", {last['validation_elbo']:.3f} on held-out rows" if "validation_elbo" in last else ""
+        print(f"epochs             {last['epoch'] + 1}, {last['steps']:,} steps")
+        print(f"elbo at their end  {last['elbo']:12.3f}  on the training rows{held_out}")
     if results is None:
-        typer.echo(f"not finished; go on with: varinf fit --resume {opened.path}")
-    else:
-        typer.echo(results_text(results))
-        typer.echo(f"time               {seconds_text(results['seconds'])}")
-        for picture in sorted(opened.pictures.glob("*.png")):
-            typer.echo(f"picture            {picture}")
+        print(f"not finished; go on with: varinf fit --resume {opened.path}")
+        return
+    print(results_text(results))
+    print(f"time               {seconds_text(results['seconds'])}")
+    for picture in sorted(opened.pictures.glob("*.png")):
+        print(f"picture            {picture}")

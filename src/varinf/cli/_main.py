@@ -1,33 +1,79 @@
 """From arguments to an exit code: 0 done, 1 a fault of ours, 2 a fault in what was asked or given, 130 interrupted."""
 
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from typer import Abort
+from typer.main import get_command
 
 from varinf.cli._app import app
+from varinf.cli._signals import Interrupted, signals
 from varinf.errors import InputError, NonFiniteError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        return app(args=None if arguments is None else list(arguments), standalone_mode=False) or 0
+        with signals(), _warnings():
+            # a newcomer who gives no command asks for help, and that is no fault
+            return get_command(app)(arguments or ["--help"], prog_name="varinf", standalone_mode=False) or 0
     except (InputError, NonFiniteError) as error:
-        return _complain(str(error), 2)
+        return _complain(_words(error), 2)
+    except BrokenPipeError:
+        _silence()
+        return 1
     except OSError as error:
-        if error.filename is None and error.errno is None:
+        if error.strerror is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror or error}", 2)
-    except KeyboardInterrupt:
-        return _complain("interrupted", 130)
+        return _complain(_words(error), 2)
+    except (Interrupted, KeyboardInterrupt, Abort) as error:
+        return _complain("; ".join(["interrupted", *_notes(error)]), 130)
     except Exception as error:
-        # Typer's own complaints (an unknown option, a missing argument) know their exit code and their words.
-        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            return _complain(error.format_message(), 2)
-        raise
+        # Typer's own complaints (an unknown option, a missing argument) know their words.
+        words = getattr(error, "format_message", None)
+        if words is None:
+            raise
+        return _complain(words(), 2)
+
+
+@contextmanager
+def _warnings() -> Iterator[None]:
+    """Warnings are a line each, without the place in the code that they come from."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"varinf: warning: {_one_line(str(message))}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+def _words(error: Exception) -> str:
+    """What a fault says, and after it what the command knows to add."""
+    said = str(error)
+    if isinstance(error, OSError):
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    return "; ".join([said, *_notes(error)])
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
 
 
 def _complain(message: str, code: int) -> int:
-    line = " ".join(message.split())
+    line = _one_line(message)
     print(f"varinf: {line[:1].lower() + line[1:] if line[:2].istitle() else line}", file=sys.stderr)
     return code
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())
+
+
+def _silence() -> None:
+    """Let Python end without a complaint of its own about a reader that has gone."""
+    sys.stdout = None

@@ -15,7 +15,11 @@ _KINDS = (".png", ".npy", ".csv", ".parquet")
 
 
 def check_suffix(out: Path, allowed: tuple[str, ...]) -> None:
-    """Refuse a file name of an unknown kind, before any work."""
+    """Refuse a file name of an unknown kind, or in no folder, before any work."""
+    if not out.parent.is_dir():
+        raise InputError(f"--out: there is no folder {out.parent}")
+    if out.is_dir():
+        raise InputError(f"--out: expected the name of a file, got the folder {out}")
     if out.suffix not in allowed:
         raise InputError(f"--out: expected a name that ends in {' or '.join(allowed)}, got {out}")
 

@@ -1,37 +1,44 @@
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from varinf.cli._arguments import DataPath, RunPath
+from varinf.cli._arguments import ArrayName, DataPath, RowsOut, RunPath
 
 
 def reconstruct(
     run: RunPath,
     source: DataPath,
-    out: Annotated[
-        Path | None, typer.Option(help="A .png grid, a .npy array, or a .csv or .parquet table. [default: in RUN]")
+    out: RowsOut = None,
+    num: Annotated[
+        int | None, typer.Option("-n", "--num", metavar="N", help="Only the first N rows. [default: all]", min=1)
     ] = None,
-    num: Annotated[int | None, typer.Option("-n", "--num", help="Only the first so many rows.", min=1)] = None,
+    array: ArrayName = None,
 ) -> None:
     """Pass data through the code and back: the decoder's mean at the mean of q(z | x).
 
-    A .png shows the first rows, each above its reconstruction; the other kinds of file hold the reconstructions.
+    A .png shows some rows, each above its reconstruction; the other kinds of file hold all reconstructions.
+
+    \b
+    Examples:
+      varinf reconstruct runs/digits digits -n 30
+      varinf reconstruct runs/table table.csv --out smooth.csv
     """
-    from varinf import job
     from varinf.cli._output import output_path, write_rows
     from varinf.run import Run
 
     opened = Run.open(run)
-    model, rows, spec = job.load_model(opened), job.open_like(opened, source), job.row_spec(opened)
+    from varinf import job
+
+    spec = job.row_spec(opened)
     out = output_path(opened, out, "reconstructions", spec)
+    model, rows = job.load_model(opened), job.open_like(opened, source, array)
     if out.suffix == ".png":
         from varinf import report
 
         limits = None if spec.max_value is None else (0.0, spec.max_value)
         shown = job.first_rows(rows, num or 64)
-        report.reconstructions(model, shown.take(np.arange(len(shown))), out, limits=limits)
+        report.reconstructions(model, np.asarray(shown.take(np.arange(len(shown)))), out, limits=limits)
     else:
         write_rows(out, model, job.reconstructions(model, job.first_rows(rows, num or len(rows))), spec)
-    typer.echo(f"reconstructions in {out}")
+    print(f"reconstructions in {out}")

@@ -1,35 +1,35 @@
-from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
-from varinf.cli._arguments import RunPath, Seed
+from varinf.cli._arguments import RowsOut, RunPath, Seed
 
 
 def sample(
     run: RunPath,
-    num: Annotated[int, typer.Option("-n", "--num", help="How many.", min=1)] = 64,
-    out: Annotated[
-        Path | None, typer.Option(help="A .png grid, a .npy array, or a .csv or .parquet table. [default: in RUN]")
-    ] = None,
+    num: Annotated[int, typer.Option("-n", "--num", metavar="N", help="How many.", min=1)] = 64,
+    out: RowsOut = None,
     mean: Annotated[bool, typer.Option("--mean", help="The decoder's means, not draws from it.")] = False,
     seed: Seed = 0,
 ) -> None:
-    """Draw new data from a run's model.
+    """Make new data with a run's model: draws of z from the prior, decoded.
 
     \b
     Examples:
       varinf sample runs/photos -n 100 --mean
       varinf sample runs/table -n 1000 --out new.csv
     """
-    import jax
-
-    from varinf import job
     from varinf.cli._output import output_path, write_rows
     from varinf.run import Run
 
     opened = Run.open(run)
-    model, spec = job.load_model(opened), job.row_spec(opened)
+    import jax
+
+    from varinf import job
+
+    spec = job.row_spec(opened)
     out = output_path(opened, out, "samples", spec)
-    write_rows(out, model, model.sample(num, key=jax.random.key(seed), mean=mean), spec)
-    typer.echo(f"{num} samples in {out}")
+    model = job.load_model(opened)
+    write_rows(out, model, np.asarray(model.sample(num, key=jax.random.key(seed), mean=mean)), spec)
+    print(f"{num} samples in {out}")

@@ -3,11 +3,11 @@
 from typing import Any
 
 
-def results_text(results: dict[str, Any]) -> str:
+def results_text(results: dict[str, Any], what: str = "held-out rows") -> str:
     """The figures of an evaluation, a line each, in nats per datum."""
-    rows = f"{results['rows']} held-out rows"
+    rows = f"{results['rows']} {what}"
     if results["rows"] < results["held_out_rows"]:
-        rows = f"{results['rows']} of {results['held_out_rows']:,} held-out rows"
+        rows = f"{results['rows']} of {results['held_out_rows']:,} {what}"
     lines = [
         f"elbo               {results['elbo']:12.3f}  nats a row, on {rows}",
         f"  reconstruction   {results['reconstruction']:12.3f}",
