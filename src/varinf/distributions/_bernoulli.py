@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from numpyro.distributions import Distribution, constraints
@@ -19,7 +21,7 @@ class Bernoulli(Distribution):
 
     # not `real`, which refuses the infinite logits of certainty
     arg_constraints = {"logits": constraints.dependent}  # noqa: RUF012  (NumPyro's protocol)
-    support = constraints.boolean
+    support: Any = constraints.boolean
     has_enumerate_support = True
     pytree_data_fields = ("logits",)
     pytree_aux_fields = ("soft_targets",)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from numpyro.distributions import Distribution, constraints
@@ -18,7 +20,7 @@ class ContinuousBernoulli(Distribution):
     """
 
     arg_constraints = {"logits": constraints.real}  # noqa: RUF012  (NumPyro's protocol)
-    support = constraints.unit_interval
+    support: Any = constraints.unit_interval
     reparametrized_params = ["logits"]  # noqa: RUF012
     pytree_data_fields = ("logits",)
 

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ class MultivariateNormalDiag(Distribution):
         "loc": constraints.real_vector,
         "scale_diag": constraints.independent(constraints.positive, 1),
     }
-    support = constraints.real_vector
+    support: Any = constraints.real_vector
     reparametrized_params = ["loc", "scale_diag"]  # noqa: RUF012
     pytree_data_fields = ("loc", "scale_diag")
 

@@ -243,7 +243,10 @@ def _check_finite(metrics: dict[str, np.ndarray], steps: int, epoch: int) -> Non
     if step == 0:
         cause = "before any step was made: look for data outside the likelihood's support, or a network that overflows"
     elif np.isneginf(metrics.get("reconstruction", np.zeros(first + 1))[first]):
-        cause = "a datum has probability zero: look for data outside the likelihood's support"
+        cause = (
+            "a datum got probability zero: the steps are likely too large (lower the learning rate, clip the "
+            "gradients), or data lie outside the likelihood's support"
+        )
     else:
         cause = "the steps are likely too large: lower the learning rate, clip the gradients, or warm up"
     raise NonFiniteError(f"{where}; {cause}", step)
