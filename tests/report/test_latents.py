@@ -25,6 +25,15 @@ def test_chunks_change_nothing(count):
     np.testing.assert_allclose(_latents.decode(model, z), model.decode(z).mean, atol=1e-6)
 
 
+def test_a_table_is_standardised_once():
+    rows = np.random.default_rng(0).normal(size=(50, 2)) * [1e-6, 1e6] + [0, 1e9]
+    source = vi.data.ArraySource(rows)
+    settings = {"likelihood": "gaussian", "summary": vi.data.summarize(source), "key": jax.random.key(0)}
+    model = vi.VAE.build(event_shape=(2,), latent_dim=2, hidden=(5,), **settings)
+    # twice would move the second column's codes by some 1000 standard deviations
+    np.testing.assert_allclose(_latents.encode(model, rows).means, model.encode(rows).mean, atol=1e-5)
+
+
 def test_kl_by_latent_only_where_the_latents_factorise():
     rows = np.zeros((2, 4, 3), np.uint8)
     assert _latents.encode(_vae(posterior="full_rank"), rows).kl is None

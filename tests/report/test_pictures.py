@@ -114,6 +114,14 @@ def test_same_key_same_bytes(tmp_path):
     assert first == second != other
 
 
+def test_a_second_time_nothing_compiles(tmp_path, compilations):
+    model, rows = _case("digits")
+    for seed in (1, 2):
+        compilations.clear()
+        report.write_pictures(model, rows[seed:], history=HISTORY, folder=tmp_path, key=jax.random.key(seed))
+    assert not compilations
+
+
 LABELS = {
     "none": None,
     "one class": np.zeros(40, int),
@@ -167,10 +175,8 @@ class Linear(eqx.Module):
     bias: jax.Array
     observation: Any = AsGiven()
 
-    def encode(self, x):
-        z = (jnp.asarray(x, float) - self.bias).reshape(len(x), -1) @ jnp.linalg.pinv(
-            self.weights.reshape(len(self.weights), -1)
-        )
+    def encoder(self, x):
+        z = (x - self.bias).reshape(len(x), -1) @ jnp.linalg.pinv(self.weights.reshape(len(self.weights), -1))
         return vi.distributions.MultivariateNormalDiag(z, jnp.ones_like(z))
 
     def decode(self, z):
@@ -241,6 +247,14 @@ def test_progress_takes_epochs_in_order_and_evenly_in_log(tmp_path):
     levels = imread(report.progress(snapshots, tmp_path / "p.png"))[..., 0]
     assert levels[MARGIN + TITLE_HEIGHT + 40, MARGIN + 96 + 40] == 0
     assert levels[MARGIN + TITLE_HEIGHT + 126, MARGIN + 96 + 40] == 1
+
+
+def test_grid_fills_line_by_line(tmp_path):
+    images = np.linspace(0, 1, 5).reshape(5, 1, 1)
+    levels = np.rint(imread(report.grid(images, tmp_path / "g.png", limits=(0.0, 1.0), columns=3))[..., 0] * 255)
+    top = int(np.flatnonzero(levels[:, MARGIN + 40] == 0)[0])
+    np.testing.assert_array_equal(levels[top + 40, MARGIN + 40 :: 86][:3], [0, 64, 128])
+    np.testing.assert_array_equal(levels[top + 126, MARGIN + 40 :: 86][:2], [191, 255])
 
 
 def test_readme_picture(tmp_path):

@@ -29,7 +29,7 @@ def column_axes(
     down = -(-shown // across)
     left, top = 64 if y else 36, 96
     right, below = 62, 78
-    figure = new_figure(max(left + across * (_WIDTH + right) - right + 30, 560), top + down * (height + below))
+    figure = new_figure(max(left + across * (_WIDTH + right) - right + 30, 760), top + down * (height + below))
     rest = f" (the first {MOST} of {count} columns)" if count > MOST else ""
     write(figure, 24, 30, title + rest, size=TITLE, va="center")
     many = []

@@ -83,7 +83,8 @@ def quantiles(count: int, outermost: float = 0.01) -> np.ndarray:
 
 @eqx.filter_jit
 def _encode(model: Any, rows: Array) -> tuple[Array, Array]:
-    q = model.encode(rows)
+    # not model.encode, which takes rows as they are stored: these are prepared, in double precision on the host
+    q = model.encoder(model.observation(rows, key=None))
     try:
         kl = kl_per_dimension(q, prior_of(model))
     except NoClosedForm:

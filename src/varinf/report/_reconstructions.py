@@ -41,7 +41,7 @@ def reconstructions(
     means = decode(model, encode(model, chosen).means)
     both = [_tiles(chosen, limits), _tiles(means, mean_range(model, limits, means))]
     sheet, left, top = Sheet(), MARGIN + 118, MARGIN + TITLE_HEIGHT
-    sheet.title("Held-out data and their reconstructions")
+    sheet.title("Data and their reconstructions")
     for start in range(0, count, size.columns):
         for name, tiles in zip(("data", "reconstruction"), both, strict=True):
             line = tiles[start : start + size.columns]
@@ -59,7 +59,7 @@ def _tiles(images: np.ndarray, limits: Limits) -> np.ndarray:
 def _table(model: Any, rows: np.ndarray, path: str | Path, columns: Sequence[str] | None) -> Path:
     rows = rows[:1000]
     means = decode(model, encode(model, rows).means).astype(np.float64)
-    title = "Reconstruction against data, held out, in their own units"
+    title = "Reconstruction against data, in the units of the data"
     figure, many = column_axes(rows.shape[1], columns, title, "data", "reconstruction")
     for j, axes in enumerate(many):
         x, y = rows[:, j].astype(np.float64), means[:, j]
