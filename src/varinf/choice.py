@@ -5,10 +5,13 @@ from typing import Any, NamedTuple
 
 from varinf.config import Settings
 from varinf.data import Spec, Summary
+from varinf.errors import InputError
 
-_STEPS = 10_000  # a default fit has about so many, within these numbers of epochs
-_EPOCHS = (5, 400)
+_STEPS = 5_000  # a default fit has about so many, within these numbers of epochs
+_EPOCHS = (20, 1000)
 _BATCH_SIZE = 128
+# Settings that mean something to one likelihood alone; the others would pass them over without a word.
+_ONLY_FOR = {"binarize": "bernoulli", "variance": "gaussian"}
 
 
 class Choice(NamedTuple):
@@ -36,12 +39,16 @@ def choose(settings: Settings, spec: Spec, summary: Summary) -> Choice:
         settings: of the run.
         spec: of a row.
         summary: of the training rows.
+
+    Raises:
+        InputError: a setting that the likelihood has no use for.
     """
     given, spoken = settings.model, []
     likelihood, binarize = given.likelihood, given.binarize
     if likelihood is None:
         likelihood, kind = _likelihood(spec, summary)
         spoken.append(f"likelihood {likelihood}, for {kind}")
+    _refuse(likelihood, binarize=binarize, variance=given.variance)
     scale = spec.max_value or 1.0
     if summary.binary:
         scale = 1.0
@@ -63,6 +70,15 @@ def choose(settings: Settings, spec: Spec, summary: Summary) -> Choice:
         "scale": scale,
     }
     return Choice(model, batch_size, epochs, patience, tuple(spoken))
+
+
+def _refuse(likelihood: str, **given: str | float | None) -> None:
+    for name, value in given.items():
+        if value is not None and likelihood != _ONLY_FOR[name]:
+            raise InputError(
+                f"--{name} is for a {_ONLY_FOR[name]} likelihood, and this one is {likelihood}; leave it out, or add "
+                f"--likelihood {_ONLY_FOR[name]}"
+            )
 
 
 def _likelihood(spec: Spec, summary: Summary) -> tuple[str, str]:

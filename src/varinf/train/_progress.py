@@ -123,14 +123,14 @@ class Progress:
             InputError: it is of another fit.
         """
         found = None if self._checkpoints is None else self._checkpoints.newest()
-        if found is None:
+        if found is None or self._checkpoints is None:
             return
-        arrays, meta = found
+        (arrays, meta), folder = found, self._checkpoints.folder
         for name, value in self._identity.items():
             if meta["identity"].get(name) != value:
                 raise InputError(
-                    f"the checkpoints in {self._checkpoints.folder} are of another fit: its {name} was "
-                    f"{meta['identity'].get(name)}, here it is {value}; take another folder, or remove them"
+                    f"the checkpoints in {folder} are of another fit: its {name} differed from what is given now; "
+                    "give the same, take another folder, or remove them"
                 )
         best = {name.removeprefix(_BEST): array for name, array in arrays.items() if name.startswith(_BEST)}
         rest = {name: array for name, array in arrays.items() if not name.startswith(_BEST)}
