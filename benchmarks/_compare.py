@@ -46,7 +46,7 @@ def report(name: str, text: str) -> None:
         platform.processor(),
     )
     head = (
-        f"{datetime.date.today()}, {model}, {_cores()} cores, commit {commit.stdout.strip()}\n{' '.join(sys.argv)}\n\n"
+        f"{datetime.date.today()}, {model}, {_cores()} cores, commit {commit.stdout.strip()}\n{command}\n\n"
     )
     results = Path(__file__).parent / "results"
     results.mkdir(exist_ok=True)
