@@ -45,9 +45,8 @@ def report(name: str, text: str) -> None:
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         platform.processor(),
     )
-    head = (
-        f"{datetime.date.today()}, {model}, {_cores()} cores, commit {commit.stdout.strip()}\n{command}\n\n"
-    )
+    command = " ".join([f"python -m benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    head = f"{datetime.date.today()}, {model}, {_cores()} cores, commit {commit.stdout.strip()}\n{command}\n\n"
     results = Path(__file__).parent / "results"
     results.mkdir(exist_ok=True)
     (results / f"{name}.txt").write_text(head + text + "\n")
