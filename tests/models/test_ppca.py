@@ -42,9 +42,11 @@ def test_a_linear_vae_reaches_the_optimum_of_ppca(float64, posterior):
         summary=summarize(source(x)),
         key=jax.random.key(0),
     )
-    steps = 1500
+    steps = 1000
     optimizer = make_optimizer(learning_rate=3e-2, schedule="cosine", total_steps=steps)
-    fit = vi.fit(model, x, optimizer=optimizer, batch_size=N, epochs=steps, key=jax.random.key(1))
+    objective = vi.ELBO(estimator="stl")
+    settings = {"objective": objective, "optimizer": optimizer, "batch_size": 100, "epochs": steps // 5}
+    fit = vi.fit(model, x, **settings, key=jax.random.key(1))
 
     def bound(objective):
         still = make_optimizer("sgd", 0.0)
@@ -53,9 +55,10 @@ def test_a_linear_vae_reaches_the_optimum_of_ppca(float64, posterior):
         return np.mean(values), np.std(values) / len(values) ** 0.5
 
     best = optimum(x)
-    elbo, elbo_error = bound(vi.ELBO(20))
+    # near the exact posterior, ln p − ln q has hardly any noise
+    elbo, elbo_error = bound(vi.ELBO(20, kl="monte_carlo"))
     assert elbo_error < 1e-3
-    # without latents it would be 0.9 nats lower; without the log-determinant of the units, off by more than 1
+    # without latents it would be 2.9 nats lower; without the log-determinant of the units, 3.5 higher
     assert best - 1e-2 < elbo < best + 3 * elbo_error
     # p(x) of the fitted model is exact, since the decoder is linear
     decoder = fit.model.decoder

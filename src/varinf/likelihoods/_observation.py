@@ -1,6 +1,7 @@
 """How rows, as they are stored, become what a model has a density over."""
 
 import abc
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -26,7 +27,7 @@ class AbstractObservation(eqx.Module):
         """
 
     @abc.abstractmethod
-    def prepare(self, rows: np.ndarray) -> np.ndarray:
+    def prepare(self, rows: Any) -> Any:
         """The rows as they go to the device, worked out in double precision where digits are at stake."""
 
     @abc.abstractmethod
@@ -48,7 +49,7 @@ class AsGiven(AbstractObservation):
     def check(self, summary: Summary) -> None:
         pass
 
-    def prepare(self, rows: np.ndarray) -> np.ndarray:
+    def prepare(self, rows: Any) -> Any:
         return rows
 
     def __call__(self, rows: PyTree[Array], *, key: PRNGKeyArray | None) -> PyTree[Array]:
@@ -89,7 +90,7 @@ class Binarized(AbstractObservation):
                 f"{high:g}; pass scale={high:g}, or likelihood='gaussian'"
             )
 
-    def prepare(self, rows: np.ndarray) -> np.ndarray:
+    def prepare(self, rows: Any) -> Any:
         return rows
 
     def __call__(self, rows: Array, *, key: PRNGKeyArray | None) -> Array:
@@ -121,7 +122,7 @@ class Rescaled(AbstractObservation):
                 f"{summary.minimum:g} to {summary.maximum:g}; pass scale={summary.maximum:g}, or likelihood='gaussian'"
             )
 
-    def prepare(self, rows: np.ndarray) -> np.ndarray:
+    def prepare(self, rows: Any) -> Any:
         return rows
 
     def __call__(self, rows: Array, *, key: PRNGKeyArray | None) -> Array:
@@ -150,7 +151,7 @@ class Whole(AbstractObservation):
                 "use likelihood='gaussian', or rescale the data"
             )
 
-    def prepare(self, rows: np.ndarray) -> np.ndarray:
+    def prepare(self, rows: Any) -> Any:
         return rows
 
     def __call__(self, rows: Array, *, key: PRNGKeyArray | None) -> Array:
@@ -179,9 +180,10 @@ class Standardized(AbstractObservation, Constant):
     def check(self, summary: Summary) -> None:
         pass
 
-    def prepare(self, rows: np.ndarray) -> np.ndarray:
-        if isinstance(rows, jax.core.Tracer):  # inside a compiled function, in what precision there is
-            return as_float((rows - self.shift) / self.unit)
+    def prepare(self, rows: Any) -> Any:
+        if any(isinstance(value, jax.core.Tracer) for value in (rows, self.shift, self.unit)):
+            # inside a compiled function, in what precision there is
+            return as_float((jnp.asarray(rows) - self.shift) / self.unit)
         # In float32 a column such as 1e9 ± 1 would lose all its digits, so the difference is taken before.
         # Where the caller works in double precision on the device, it is kept.
         wide = (np.asarray(rows, np.float64) - np.asarray(self.shift)) / np.asarray(self.unit)

@@ -70,8 +70,10 @@ def build_vae(
             f"{event_shape}; use network='mlp'"
         )
     hidden = pair.hidden if hidden is None else tuple(int(n) for n in hidden)
-    if latent_dim < 1 or min(hidden, default=1) < 1:
-        raise InputError(f"sizes must be at least 1, got latent_dim={latent_dim} and hidden={hidden}")
+    if min(latent_dim, *event_shape, *hidden) < 1:
+        raise InputError(
+            f"sizes must be at least 1, got event_shape={event_shape}, latent_dim={latent_dim} and hidden={hidden}"
+        )
     options = DataOptions(float(scale), binarize, variance, num_values)
     parts = LIKELIHOODS[likelihood].for_data(event_shape, options, summary)
     family = POSTERIORS[posterior]()

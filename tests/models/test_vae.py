@@ -1,0 +1,312 @@
+"""What `VAE.build` makes: every likelihood with every shape, in the user's units, saved and loaded in the same bits."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+import linear_gaussian as lg
+import varinf as vi
+from varinf import distributions as vd
+from varinf._tree import named_arrays
+from varinf.data import source, summarize
+from varinf.likelihoods import LIKELIHOODS
+from varinf.objectives import ELBO, Batch, value_and_grad
+
+KEY = jax.random.key(0)
+N = 9
+
+
+def _values(likelihood, shape):
+    rng = np.random.default_rng(0)
+    if likelihood == "bernoulli":
+        return rng.integers(0, 2, (N, *shape)).astype(np.float32), {}
+    if likelihood == "continuous_bernoulli":
+        return rng.random((N, *shape), np.float32), {}
+    if likelihood == "gaussian":
+        return rng.normal(3, 5, (N, *shape)), {}
+    if likelihood == "poisson":
+        return rng.poisson(4, (N, *shape)), {}
+    if likelihood == "categorical":
+        return rng.integers(0, 5, (N, *shape)), {"num_values": 5}
+    return rng.integers(60, 180, (N, *shape)).astype(np.uint8), {"scale": 255.0}
+
+
+def build(likelihood, shape, hidden=(4,), **settings):
+    x, needed = _values(likelihood, shape)
+    summary = summarize(source(x))
+    rest = {"event_shape": shape, "hidden": hidden, "likelihood": likelihood, "summary": summary, "key": KEY}
+    return vi.VAE.build(**(rest | needed | settings)), x
+
+
+def batch_of(model, x, key=None):
+    rows = model.observation(jnp.asarray(model.observation.prepare(x)), key=key)
+    n = len(x)
+    return Batch(rows, jnp.arange(n), jnp.ones(n, bool), jnp.asarray(n), jnp.asarray(0))
+
+
+def evaluate(model, x, objective=None):
+    from varinf._tree import trainable
+
+    params, fixed = eqx.partition(model, trainable(model))
+    step = eqx.filter_jit(lambda p, f, b: value_and_grad(objective or ELBO(3), p, f, b, key=KEY))
+    return step(params, fixed, batch_of(model, x))
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 3, 2)])
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_every_likelihood_with_every_shape(likelihood, shape):
+    model, x = build(likelihood, shape)
+    model.observation.check(summarize(source(x)))
+    _, metrics, gradient = evaluate(model, x)
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    # everything but the prior is trained
+    trained, given = named_arrays(gradient).keys(), named_arrays(model).keys()
+    assert {name for name in given - trained if not name.startswith(("prior.", "observation."))} == set()
+    assert not any(name.startswith(("prior.", "observation.")) for name in trained)
+
+    @eqx.filter_jit
+    def all_of_it(model, key):
+        # on rows as they are stored: traced rows are prepared as well
+        q = model.encode(x)
+        p = model.decode(jnp.zeros((2, 3, 2)))
+        draws = model.sample(7, key=key), model.sample(7, key=key, mean=True), model.reconstruct(x)
+        return q.mean, q.variance, p.mean, p.variance, p.sample(key), p.log_prob(p.sample(key)), *draws
+
+    shapes = [leaf.shape for leaf in all_of_it(model, KEY)]
+    assert shapes[:2] == [(N, 2)] * 2
+    assert shapes[2:5] == [(2, 3, *shape)] * 3
+    assert shapes[5:] == [(2, 3), (7, *shape), (7, *shape), (N, *shape)]
+    # draws are such as the model takes
+    model.observation.check(summarize(source(np.asarray(model.sample(50, key=KEY)))))
+
+
+@pytest.mark.parametrize(("likelihood", "slack"), [(name, 1e-3) for name in LIKELIHOODS])
+def test_the_output_starts_at_the_datas_mean(likelihood, slack):
+    model, x = build(likelihood, (4, 3))
+    # at z = 0 the layers before the last give zero
+    mean = np.asarray(model.decode(jnp.zeros(2)).mean, np.float64)
+    expected = x.mean(0) / (255.0 if likelihood == "continuous_bernoulli" and x.max() > 1 else 1.0)
+    slack = slack * max(1.0, np.abs(expected).max())
+    if likelihood == "discretized_logistic":
+        slack = 0.05 * x.std()  # the tails that the ends cut off
+    clipped = np.clip(expected, 1e-3, 1 - 1e-3) if likelihood == "bernoulli" else expected
+    np.testing.assert_allclose(mean, clipped, atol=slack)
+
+
+def test_recipes_do_not_depend_on_the_data():
+    assert (
+        build("gaussian", (5,))[0].recipe
+        == vi.VAE.build(event_shape=(5,), hidden=(4,), likelihood="gaussian", key=KEY).recipe
+    )
+
+
+@pytest.mark.parametrize("on_jit", [False, True])
+def test_encode_standardises(on_jit):
+    x = np.random.default_rng(0).normal(100, 20, (N, 5)).astype(np.float32)
+    model, _ = build("gaussian", (5,))
+    model = vi.VAE.build(event_shape=(5,), hidden=(), likelihood="gaussian", summary=summarize(source(x)), key=KEY)
+    by_hand = model.encoder(jnp.asarray((x - x.mean(0)) / x.std(0))).mean
+    encode = jax.jit(lambda x: model.encode(x).mean) if on_jit else lambda x: model.encode(x).mean
+    np.testing.assert_allclose(encode(x), by_hand, rtol=1e-3, atol=1e-4)
+
+
+def test_log_densities_are_in_the_users_units():
+    """Columns of scale 1e-6 and 1e6, and 1e9 ± 1, whose digits a float32 does not hold."""
+    rng = np.random.default_rng(0)
+    loc, scale = np.array([2e-6, -3e6, 1e9]), np.array([1e-6, 1e6, 1.0])
+    x = loc + scale * rng.normal(size=(50, 3))
+    model = vi.VAE.build(event_shape=(3,), hidden=(), likelihood="gaussian", summary=summarize(source(x)), key=KEY)
+    # a decoder that has nothing of z: p(x) is then the normal of each column
+    silent = eqx.tree_at(lambda m: m.decoder.network.layers[0].weight, model, jnp.zeros((2, 3)))
+    reconstruction = float(evaluate(silent, x)[1]["reconstruction"])
+    noise = 1 + 1e-3  # a learned scale starts at 1, above its floor
+    expected = scipy.stats.norm(x.mean(0), noise * x.std(0)).logpdf(x).sum(1).mean()
+    assert reconstruction == pytest.approx(expected, abs=2e-5)
+    # in the third column, float32 rows would be rounded to multiples of 64: off by hundreds of nats
+    p = silent.decode(jnp.zeros(2))
+    np.testing.assert_allclose(p.mean, x.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(np.sqrt(p.variance), noise * x.std(0), rtol=1e-5)
+
+
+def test_known_noise_is_in_the_users_units():
+    x = np.random.default_rng(0).normal(5, 20, (N, 3))
+    settings = {"event_shape": (3,), "hidden": (), "likelihood": "gaussian", "summary": summarize(source(x))}
+    model = vi.VAE.build(variance=4.0, **settings, key=KEY)
+    np.testing.assert_allclose(model.decode(jnp.zeros(2)).variance, 4.0, rtol=1e-6)
+    assert "decoder.likelihood.scale.value" not in named_arrays(evaluate(model, x)[2])
+    for variance in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(vi.InputError, match="variance must be positive"):
+            vi.VAE.build(variance=variance, **settings, key=KEY)
+
+
+class TrainedPrior(eqx.Module):
+    loc: jax.Array
+
+    def __call__(self):
+        return vd.MultivariateNormalDiag(self.loc, jnp.ones(2))
+
+
+def test_a_distribution_as_prior_stays_and_a_module_is_trained():
+    model, x = build("bernoulli", (5,))
+    given = eqx.tree_at(lambda m: m.prior, model, vd.MultivariateNormalDiag(jnp.ones(2), jnp.ones(2)))
+    fitted = vi.fit(given, x, epochs=5, key=KEY).model
+    np.testing.assert_array_equal(fitted.prior.loc, 1)
+    trained = eqx.tree_at(lambda m: m.prior, model, TrainedPrior(jnp.ones(2)))
+    fitted = vi.fit(trained, x, epochs=5, key=KEY).model
+    assert (np.asarray(fitted.prior.loc) < 1).all()
+    assert fitted.sample(3, key=KEY).shape == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"likelihood": "bernouli"}, "Did you mean 'bernoulli'"),
+        ({"network": "mlpp"}, "Did you mean 'mlp'"),
+        ({"posterior": "fullrank"}, "Did you mean 'full_rank'"),
+        ({"activation": "relo"}, "Did you mean 'relu'"),
+        ({"precision": "float16"}, "unknown precision"),
+        ({"binarize": "dynamc"}, "Did you mean 'dynamic'"),
+        ({"likelihood": "gaussian", "variance": "share"}, "Did you mean 'shared'"),
+        ({"latent_dim": 0}, "at least 1"),
+        ({"hidden": (3, 0)}, "at least 1"),
+        ({"event_shape": (4, 0)}, "at least 1"),
+        ({"likelihood": "categorical"}, "num_values"),
+        ({"likelihood": "discretized_logistic", "num_values": 1}, "num_values"),
+        ({"event_shape": ()}, "rank"),
+        ({"network": "conv"}, "use network='mlp'"),
+    ],
+)
+def test_settings_that_cannot_be(settings, message):
+    with pytest.raises(vi.InputError, match=message):
+        vi.VAE.build(**({"event_shape": (5,), "key": KEY} | settings))
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+SAVED = [
+    ("gaussian", {}),
+    ("gaussian", {"variance": 2.0}),
+    ("gaussian", {"variance": "shared", "posterior": "full_rank"}),
+    ("categorical", {}),
+    ("discretized_logistic", {"activation": "gelu", "latent_dim": 3}),
+]
+
+CHILD = """
+import sys, numpy as np, varinf as vi
+from varinf._tree import named_arrays
+for path in sys.argv[1:]:
+    vi.save(vi.load(path), path + '-again')
+"""
+
+
+def test_save_and_load_in_the_same_bits_here_and_in_another_process(tmp_path):
+    paths = []
+    for i, (likelihood, settings) in enumerate(SAVED):
+        model, x = build(likelihood, (5,), **settings)
+        paths.append(tmp_path / f"model.{i}")
+        vi.save(model, paths[-1])
+        back = vi.load(paths[-1])
+        for (name, one), (other, two) in zip(named_arrays(model).items(), named_arrays(back).items(), strict=True):
+            assert (name, one.dtype, one.tobytes()) == (other, two.dtype, two.tobytes())
+        assert back.recipe == model.recipe
+        assert jax.tree.structure(back) == jax.tree.structure(model)
+        for one, two in zip(evaluate(model, x)[:2], evaluate(back, x)[:2], strict=True):
+            assert one == two
+    for seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-c", CHILD, *map(str, paths)], check=True, env=environment)
+        for path in paths:
+            for suffix in (".safetensors", ".json"):
+                again = path.with_name(path.name + "-again" + suffix).read_bytes()
+                assert again == path.with_name(path.name + suffix).read_bytes()
+
+
+def test_a_suffix_is_taken_off(tmp_path):
+    model, _ = build("bernoulli", (5,))
+    vi.save(model, tmp_path / "a.safetensors")
+    assert sorted(os.listdir(tmp_path)) == ["a.json", "a.safetensors"]
+    assert named_arrays(vi.load(tmp_path / "a.json")).keys() == named_arrays(model).keys()
+
+
+def test_parts_of_ones_own_need_like(tmp_path):
+    model = lg.model()
+    vi.save(model, tmp_path / "a")
+    with pytest.raises(ValueError, match="pass like="):
+        vi.load(tmp_path / "a")
+    back = vi.load(tmp_path / "a", like=lg.model(seed=1))
+    np.testing.assert_array_equal(back.decoder.weight, model.decoder.weight)
+    with pytest.raises(vi.InputError, match=r"decoder\.weight is .*\[3, 2\] in the file, .*\[3, 1\] in the model"):
+        vi.load(tmp_path / "a", like=eqx.tree_at(lambda m: m.decoder.weight, model, jnp.zeros((3, 1))))
+
+
+def _rewrite(path, change):
+    """As `save` would have, with another recipe."""
+    from varinf._files import read_arrays, write_arrays
+
+    arrays, head = read_arrays(path)
+    write_arrays(path, arrays, {"recipe": change(head["recipe"])})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _: "nonsense",
+        lambda _: [1, 2],
+        lambda _: 3,
+        lambda _: {},
+        lambda r: r | {"model": "vea"},
+        lambda r: r | {"model": ["vae"]},
+        lambda r: r | {"likelihood": "os.system"},
+        lambda r: r | {"activation": "__class__"},
+        lambda r: r | {"extra": 1},
+        lambda r: r | {"latent_dim": "two"},
+        lambda r: r | {"latent_dim": 3},
+        lambda r: r | {"latent_dim": 10**12},
+        lambda r: r | {"latent_dim": 10**30},
+        lambda r: r | {"latent_dim": None},
+        lambda r: r | {"hidden": 7},
+        lambda r: r | {"hidden": [1e400]},
+        lambda r: r | {"event_shape": None},
+        lambda r: r | {"event_shape": [[5]]},
+        lambda r: r | {"event_shape": [-5]},
+        lambda r: r | {"scale": {}},
+        lambda r: {name: value for name, value in r.items() if name != "event_shape"},
+    ],
+)
+def test_a_nonsensical_recipe_is_an_input_error(tmp_path, change):
+    model, _ = build("bernoulli", (5,))
+    vi.save(model, tmp_path / "a")
+    _rewrite(tmp_path / "a", change)
+    with pytest.raises(vi.InputError):
+        vi.load(tmp_path / "a")
+
+
+def test_damaged_newer_and_missing_files(tmp_path):
+    model, _ = build("bernoulli", (5,))
+    path = tmp_path / "a"
+    with pytest.raises(vi.InputError, match="no such file"):
+        vi.load(path)
+    vi.save(model, path)
+    head = json.loads((tmp_path / "a.json").read_text())
+    (tmp_path / "a.json").write_text(json.dumps(head | {"format": 99}))
+    with pytest.raises(vi.InputError, match="newer varinf"):
+        vi.load(path)
+    vi.save(model, path)
+    content = bytearray((tmp_path / "a.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "a.safetensors").write_bytes(content)
+    with pytest.raises(vi.InputError, match="checksum"):
+        vi.load(path)
+    (tmp_path / "a.safetensors").unlink()
+    with pytest.raises(vi.InputError, match="no such file"):
+        vi.load(path)

@@ -1,0 +1,65 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from varinf import InputError
+from varinf.networks import ACTIVATIONS, MLP, Linear
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize("hidden", [(), (4,), (4, 5)])
+@pytest.mark.parametrize("batch", [(), (6,), (2, 6)])
+def test_any_leading_axes(hidden, batch):
+    network = MLP((3, 2), (2, 5), hidden, key=KEY)
+    x = jax.random.normal(KEY, (*batch, 3, 2))
+    y = network(x)
+    assert y.shape == (*batch, 2, 5)
+    one = (0,) * len(batch)
+    np.testing.assert_allclose(y[one], network(x[one]), rtol=1e-5, atol=1e-6)
+
+
+def test_it_is_the_formula():
+    network = MLP((3,), (2,), (4,), activation="tanh", key=KEY)
+    first, last = network.layers
+    x = jax.random.normal(KEY, (5, 3))
+    expected = np.tanh(x @ first.weight + first.bias) @ last.weight + last.bias
+    np.testing.assert_allclose(network(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_start_with_glorots_variance():
+    weight = np.asarray(Linear(300, 200, key=KEY).weight)
+    # a normal would go beyond the bound; a variance of 1 / in_size would be two thirds above
+    assert np.abs(weight).max() <= (6 / 500) ** 0.5
+    assert weight.var() == pytest.approx(2 / 500, rel=0.02)
+    assert (np.asarray(Linear(300, 200, key=KEY).bias) == 0).all()
+
+
+def test_layers_start_apart():
+    layers = MLP((4,), (4,), (4, 4), key=KEY).layers
+    assert not np.array_equal(layers[0].weight, layers[1].weight)
+
+
+def test_bfloat16_is_for_the_products_alone():
+    wide, narrow = (Linear(64, 8, dtype=dtype, key=KEY) for dtype in ("float32", "bfloat16"))
+    x = jax.random.normal(KEY, (5, 64))
+    assert narrow(x).dtype == narrow.weight.dtype == jnp.float32
+    gap = np.abs(narrow(x) - wide(x)).max()
+    assert 1e-5 < gap < 0.05
+    gradient = jax.grad(lambda x: narrow(x).sum())(x)
+    assert gradient.dtype == jnp.float32
+
+
+def test_output_bias():
+    network = MLP((3,), (2, 2), (4,), key=KEY).with_output_bias(jnp.arange(4.0).reshape(2, 2))
+    np.testing.assert_array_equal(network(jnp.zeros(3)), [[0, 1], [2, 3]])
+
+
+def test_activations():
+    for name in ACTIVATIONS:
+        y = ACTIVATIONS[name](jnp.array([-2.0, 0.0, 2.0]))
+        assert y.shape == (3,)
+        assert float(y[2]) > float(y[0])
+    with pytest.raises(InputError, match="Did you mean 'tanh'"):
+        MLP((3,), (2,), activation="tanhh", key=KEY)

@@ -1,0 +1,57 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from varinf import distributions as vd
+from varinf.posteriors import POSTERIORS, Amortized, FullRank, MeanField
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 7])
+@pytest.mark.parametrize("name", POSTERIORS)
+def test_shapes(name, dim):
+    family = POSTERIORS[name]()
+    parameters = jax.random.normal(jax.random.key(0), (4, 3, family.num_parameters(dim)))
+    q = family(parameters)
+    assert (q.batch_shape, q.event_shape) == ((4, 3), (dim,))
+    assert q.rsample(jax.random.key(1), (5,)).shape == (5, 4, 3, dim)
+    np.testing.assert_allclose(q.mean, parameters[..., :dim])
+    np.testing.assert_allclose(family(parameters[2, 1]).variance, q.variance[2, 1], rtol=1e-5)
+
+
+def test_a_full_covariance_can_be_any_and_each_once():
+    dim = 3
+    parameters = jnp.arange(1.0, FullRank().num_parameters(dim) + 1) / 5
+    tril = np.asarray(FullRank()(parameters).scale_tril)
+    np.testing.assert_array_equal(tril, np.tril(tril))
+    np.testing.assert_allclose(np.diag(tril), np.log1p(np.exp(parameters[dim : 2 * dim])), rtol=1e-4)
+    np.testing.assert_allclose(tril[np.tril_indices(dim, -1)], parameters[2 * dim :])
+
+
+def test_without_correlation_it_is_the_mean_field():
+    parameters = jax.random.normal(jax.random.key(0), (2, 6))
+    full = FullRank()(jnp.concatenate([parameters, jnp.zeros((2, 3))], -1))
+    prior = vd.MultivariateNormalDiag(jnp.zeros(3), jnp.ones(3))
+    np.testing.assert_allclose(
+        vd.kl_divergence(full, prior), vd.kl_divergence(MeanField()(parameters), prior), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", POSTERIORS)
+def test_extreme_parameters_keep_density_and_gradient_finite(name):
+    family = POSTERIORS[name]()
+    prior = vd.MultivariateNormalDiag(jnp.zeros(2), jnp.ones(2))
+
+    def kl(parameters):
+        return vd.kl_divergence(family(parameters), prior)
+
+    for raw in (-1e4, -100.0, 100.0):
+        parameters = jnp.full(family.num_parameters(2), raw).at[:2].set(0.0)
+        assert np.isfinite(kl(parameters))
+        assert np.isfinite(jax.grad(kl)(parameters)).all()
+
+
+def test_an_encoder_is_a_network_a_family_and_features():
+    q = Amortized(lambda h: h @ jnp.ones((3, 4)), MeanField(), lambda x: 2 * x)(jnp.ones((5, 3)))
+    assert q.batch_shape == (5,)
+    np.testing.assert_allclose(q.mean, 6.0)
