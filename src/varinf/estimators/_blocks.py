@@ -25,19 +25,24 @@ def posterior_mean(model: VAE, rows: np.ndarray) -> np.ndarray:
 
 def decoder_mean(model: VAE, codes: np.ndarray) -> np.ndarray:
     """The mean of p(x | z), `[n, *event]` in the units of the data, for codes `[n, dim]`."""
-    return _by_blocks(lambda block: _decoder_mean(model, block), codes)
+    # The network works in single precision, the way back to the units of the data in double: so do columns such as
+    # 1e9 ± 1 keep their digits.
+    with jax.enable_x64(True):
+        return _by_blocks(lambda block: _decoder_mean(model, block), codes.astype(np.float32))
 
 
 def samples(model: VAE, num_samples: int, *, key: PRNGKeyArray) -> np.ndarray:
     """Draws from p(x), `[num_samples, *event]` in the units of the data."""
     keys = (jax.random.fold_in(key, number) for number in range(math.ceil(num_samples / _ROWS)))
-    return np.concatenate([_sample(model, block_key) for block_key in keys])[:num_samples]
+    with jax.enable_x64(True):
+        return np.concatenate([_sample(model, block_key) for block_key in keys])[:num_samples]
 
 
 def log_likelihood(model: VAE, rows: np.ndarray, num_samples: int, *, key: PRNGKeyArray) -> np.ndarray:
     """ln p(x) in nats, `[n]`, of rows as they are stored, by importance sampling with q(z | x).
 
-    The draws for a row depend on the key and on what is in the row, and on nothing else.
+    The draws for a row depend on the key and on what is in the row, and on nothing else: `varinf.evaluate` lets them
+    depend on its place, which scikit-learn's estimators may not.
     """
     prepared = model.observation.prepare(rows)
     hashes = np.asarray([zlib.crc32(row.tobytes()) for row in prepared], np.uint32)
@@ -84,10 +89,9 @@ def _log_likelihood(
 
         def more(i: Array, total: Array) -> Array:
             draw = model.draw(batch, request, key=jax.random.fold_in(draw_key, i))
-            terms = model.score(batch, draw, request)
-            weight = terms.log_likelihood + sum(latent.log_prior - latent.log_posterior for latent in terms.latents)
-            weight = jnp.where(i * _DRAWS + jnp.arange(_DRAWS) < num_samples, weight[:, 0], -jnp.inf)
-            return jnp.logaddexp(total, jax.nn.logsumexp(weight))
+            weights = model.score(batch, draw, request).log_weights()[:, 0]
+            weights = jnp.where(i * _DRAWS + jnp.arange(_DRAWS) < num_samples, weights, -jnp.inf)
+            return jnp.logaddexp(total, jax.nn.logsumexp(weights))
 
         calls = (num_samples + _DRAWS - 1) // _DRAWS
         return jax.lax.fori_loop(0, calls, more, jnp.asarray(-jnp.inf, jnp.result_type(float)))

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -8,17 +8,122 @@ from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from varinf._tree import named_arrays
-from varinf.data import ArraySource, summarize
+from varinf.data import ArraySource, Summary, summarize
+from varinf.errors import InputError
 from varinf.estimators import _blocks
 from varinf.models import VAE, from_arrays
 from varinf.objectives import ELBO
 from varinf.train import Boundary, fit, make_optimizer
 
 _FLOATS = (np.float64, np.float32)
+_SEEDS = np.iinfo(np.int32).max
 
 
 class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
-    """..."""
+    """Variational auto-encoder: a short code for each row, by a nonlinear factor analysis.
+
+    The model is z ~ N(0, I) and x ~ p(x | z), whose parameters a network, the decoder, reads off z. A second one, the
+    encoder, gives q(z | x), a normal distribution close to p(z | x). Both are fitted by stochastic gradients of the
+    evidence lower bound on ln p(x). With `hidden_layer_sizes=()` and the Gaussian likelihood it is factor analysis.
+
+    Columns are standardised inside, where the likelihood is Gaussian; what comes out is in the units of `X`.
+
+    Parameters
+    ----------
+    n_components : int or None, default=2
+        Numbers in a code; as many as there are features if None. May be more.
+    hidden_layer_sizes : int or tuple of int, default=(100,)
+        Units of each hidden layer of the encoder; the decoder has them in reverse.
+    activation : str, default='relu'
+        A name in `varinf.networks.ACTIVATIONS`.
+    likelihood : str, default='gaussian'
+        p(x | z) for each feature, a name in `varinf.likelihoods.LIKELIHOODS`: 'bernoulli' for zeros and ones,
+        'poisson' for counts, ...
+    posterior : {'mean_field', 'full_rank'}, default='mean_field'
+        Covariance of q(z | x): diagonal or full.
+    scale : float, default=1.0
+        The value that stands for white, where features are pixels: 16 for scikit-learn's digits, 255 for 8-bit
+        images. Used by likelihoods of values in [0, scale].
+    binarize : {'dynamic', 'threshold', 'none'} or None, default=None
+        How grey pixels become zeros and ones for the Bernoulli likelihood: drawn anew at each visit with probability
+        x / scale, cut at half of `scale`, or not at all (the score is then no log-likelihood). None: X holds zeros
+        and ones.
+    variance : {'per_dimension', 'shared'}, float or None, default=None
+        Of the Gaussian likelihood: learned for each feature, learned for all together, or known, in the square of
+        X's units. None: for each feature.
+    num_values : int or None, default=None
+        How many values the likelihoods of whole numbers allow, 0 to num_values − 1; read off X if None.
+    num_samples : int, default=1
+        Draws of z for each row and step.
+    beta : float, default=1.0
+        Weight of KL[q(z | x) || p(z)] in the loss (Higgins et al. 2017).
+    solver : str, default='adam'
+        A name in `varinf.train.OPTIMIZERS`.
+    learning_rate : {'constant', 'cosine', 'linear', 'exponential'}, default='cosine'
+        How the learning rate goes down from `learning_rate_init` over `max_iter` epochs.
+    learning_rate_init : float, default=5e-3
+        The learning rate at the start.
+    batch_size : int or 'auto', default='auto'
+        Rows in a step; no more than there are. 'auto': 32 below 2048 rows, 64 below 4096, then 128.
+    max_iter : int, default=200
+        Epochs: passes over the data.
+    early_stopping : bool, default=False
+        Whether to hold rows out, stop when the bound on them has not risen for `n_iter_no_change` epochs, and keep
+        the best model.
+    validation_fraction : float, default=0.1
+        Share of the rows held out for early stopping.
+    n_iter_no_change : int, default=10
+        Epochs that early stopping waits.
+    n_likelihood_samples : int, default=100
+        Draws of z for each row in `score_samples`. The estimate is too low on average, by less the more there are.
+    random_state : int, RandomState instance or None, default=None
+        For the initial weights, the order of the rows, the draws, and the rows held out.
+    verbose : bool, default=False
+        Whether to print the progress of each epoch.
+
+    Attributes
+    ----------
+    model_ : varinf.VAE
+        The fitted model.
+    n_components_ : int
+        Numbers in a code.
+    n_iter_ : int
+        Epochs that were made.
+    loss_ : float
+        The loss in the last epoch, in nats per row.
+    loss_curve_ : list of float
+        The loss in each epoch, in nats per row.
+    validation_scores_ : list of float or None
+        With early stopping, the evidence lower bound on the rows held out, after each epoch, in nats per row.
+    history_ : dict of str to list of float
+        All metrics by name, one entry for each epoch, in nats per row.
+    n_features_in_ : int
+        Features seen in `fit`.
+    feature_names_in_ : ndarray of str of shape (n_features_in_,)
+        Their names, where X has names that are strings.
+
+    See Also
+    --------
+    sklearn.decomposition.FactorAnalysis : The linear model, fitted exactly.
+
+    References
+    ----------
+    D. P. Kingma and M. Welling. Auto-encoding variational Bayes. ICLR 2014.
+
+    D. J. Rezende, S. Mohamed and D. Wierstra. Stochastic backpropagation and approximate inference in deep
+    generative models. ICML 2014.
+
+    Y. Burda, R. Grosse and R. Salakhutdinov. Importance weighted autoencoders. ICLR 2016 (`score_samples`).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from varinf.estimators import VariationalAutoencoder
+    >>> X = load_iris().data
+    >>> model = VariationalAutoencoder(n_components=2, random_state=0).fit(X)
+    >>> model.transform(X).shape
+    (150, 2)
+    """
 
     def __init__(
         self,
@@ -36,7 +141,7 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
         beta: float = 1.0,
         solver: str = "adam",
         learning_rate: str = "cosine",
-        learning_rate_init: float = 1e-3,
+        learning_rate_init: float = 5e-3,
         batch_size: int | str = "auto",
         max_iter: int = 200,
         early_stopping: bool = False,
@@ -70,97 +175,200 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> "VariationalAutoencoder":
-        """Fit the model to X by stochastic gradients of the evidence lower bound."""
+        """Fit the model to X by stochastic gradients of the evidence lower bound.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The data: at least two rows.
+        y : Ignored
+
+        Returns
+        -------
+        self : VariationalAutoencoder
+            The fitted estimator.
+
+        Raises
+        ------
+        InputError
+            Values outside the likelihood's support; a parameter that cannot be. A ValueError.
+        NonFiniteError
+            The loss became infinite or not a number: lower `learning_rate_init`.
+        """
         X = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
+        self._check()
         random = check_random_state(self.random_state)
-        build_seed, fit_seed, self._score_seed = random.randint(np.iinfo(np.int32).max, size=3).tolist()
-        X, held_out = self._split(X, random)
-        n_rows, n_features = X.shape
-        hidden = self.hidden_layer_sizes
-        model = VAE.build(
-            event_shape=(n_features,),
-            latent_dim=n_features if self.n_components is None else self.n_components,
-            hidden=tuple(hidden) if isinstance(hidden, Sequence | np.ndarray) else (hidden,),
-            activation=self.activation,
-            likelihood=self.likelihood,
-            posterior=self.posterior,
-            scale=self.scale,
-            binarize=self.binarize,
-            variance=self.variance,
-            num_values=self.num_values,
-            summary=summarize(ArraySource(X)),
-            key=jax.random.key(build_seed),
-        )
-        batch_size = min(128 if self.batch_size == "auto" else self.batch_size, n_rows)
+        build_seed, fit_seed, score_seed = random.randint(_SEEDS, size=3).tolist()
+        rows, held_out = self._split(X, random)
+        n_components = X.shape[1] if self.n_components is None else int(self.n_components)
         optimizer = make_optimizer(
             self.solver,
             self.learning_rate_init,
             schedule=self.learning_rate,
-            total_steps=self.max_iter * -(-n_rows // batch_size),
+            total_steps=self.max_iter * -(-len(rows) // self._batch_size(len(rows))),
         )
         done = fit(
-            model,
-            X,
+            self._build(rows, n_components, build_seed),
+            rows,
             validation=held_out,
             objective=ELBO(self.num_samples, self.beta),
             optimizer=optimizer,
-            batch_size=None if self.batch_size == "auto" else batch_size,
+            batch_size=None if self.batch_size == "auto" and len(rows) <= 32 else self._batch_size(len(rows)),
             epochs=self.max_iter,
             patience=self.n_iter_no_change if self.early_stopping else None,
             callback=_show if self.verbose else None,
             key=jax.random.key(fit_seed),
         )
         self.model_ = done.model
+        self.n_components_ = n_components
         self.history_ = done.history
         self.loss_curve_ = done.history["loss"]
-        self.validation_scores_ = done.history.get("validation_elbo")
+        self.loss_ = self.loss_curve_[-1]
         self.n_iter_ = len(self.loss_curve_)
+        self.validation_scores_ = done.history.get("validation_elbo")
+        self._score_seed = score_seed
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        X = self._rows(X)
-        return _blocks.posterior_mean(self.model_, X).astype(_float_of(X))
+        """The codes of rows: the mean of q(z | x).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components_)
+        """
+        X = self._checked(X)
+        return _blocks.posterior_mean(self.model_, X).astype(_float_type(X))
 
     def inverse_transform(self, X: Any) -> np.ndarray:
+        """The rows that codes stand for: the mean of p(x | z), in the units of the data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components_)
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features_in_)
+        """
         check_is_fitted(self)
-        X = check_array(X, dtype=_FLOATS)
+        X = check_array(X, dtype=_FLOATS)  # pyright: ignore[reportArgumentType]
+        if X.shape[1] != self.n_components_:
+            raise InputError(f"expected codes of {self.n_components_} numbers, got {X.shape[1]}")
         return _blocks.decoder_mean(self.model_, X).astype(X.dtype)
 
     def sample(self, n_samples: int = 1) -> np.ndarray:
+        """Draw rows from p(x): the same ones at each call where `random_state` is a number.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features_in_)
+        """
         check_is_fitted(self)
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        if n_samples < 1:
+            raise InputError(f"n_samples must be at least 1, got {n_samples}")
+        seed = check_random_state(self.random_state).randint(_SEEDS)
         return _blocks.samples(self.model_, n_samples, key=jax.random.key(seed)).astype(np.float64)
 
     def score_samples(self, X: Any) -> np.ndarray:
-        X = self._rows(X)
+        """ln p(x) of each row, in nats, by importance sampling from q(z | x).
+
+        It is a density in the units of the data (for binarised pixels, the probability of one binarisation). It is
+        fixed by the fit and the row, and does not depend on the rows beside it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+        """
+        X = self._checked(X)
+        if self.n_likelihood_samples < 1:
+            raise InputError(f"n_likelihood_samples must be at least 1, got {self.n_likelihood_samples}")
         key = jax.random.key(self._score_seed)
         return _blocks.log_likelihood(self.model_, X, self.n_likelihood_samples, key=key).astype(np.float64)
 
     def score(self, X: Any, y: Any = None) -> float:
+        """The mean of ln p(x) over rows, in nats.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+
+        Returns
+        -------
+        log_likelihood : float
+        """
         return float(self.score_samples(X).mean())
+
+    def _check(self) -> None:
+        """Refuse parameters that no one further in would refuse in these names."""
+        if self.max_iter < 1:
+            raise InputError(f"max_iter must be at least 1, got {self.max_iter}")
+        if self.batch_size != "auto" and (isinstance(self.batch_size, str) or self.batch_size < 1):
+            raise InputError(f"batch_size must be 'auto' or at least 1, got {self.batch_size!r}")
+        if self.n_components is not None and self.n_components < 1:
+            raise InputError(f"n_components must be at least 1, or None, got {self.n_components}")
+        if self.early_stopping and not 0 < self.validation_fraction < 1:
+            raise InputError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction}")
+
+    def _batch_size(self, n_rows: int) -> int:
+        if isinstance(self.batch_size, str):
+            return min(n_rows, 32 if n_rows < 2048 else 64 if n_rows < 4096 else 128)
+        return min(n_rows, int(self.batch_size))
+
+    def _split(self, X: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray | None]:
+        """The rows to fit, and those held out for early stopping."""
+        if not self.early_stopping:
+            return X, None
+        held_out = min(max(1, round(self.validation_fraction * len(X))), len(X) - 1)
+        order = random.permutation(len(X))
+        return X[order[held_out:]], X[order[:held_out]]
+
+    def _build(self, rows: np.ndarray, n_components: int, seed: int) -> VAE:
+        hidden = self.hidden_layer_sizes
+        return VAE.build(
+            event_shape=rows.shape[1:],
+            latent_dim=n_components,
+            hidden=tuple(hidden) if isinstance(hidden, Sequence | np.ndarray) else (hidden,),
+            activation=self.activation,
+            likelihood=self.likelihood,
+            posterior=self.posterior,
+            scale=float(self.scale),
+            binarize=self.binarize,
+            variance=self.variance,
+            num_values=self.num_values,
+            summary=_summary(rows),
+            key=jax.random.key(seed),
+        )
+
+    def _checked(self, X: Any) -> np.ndarray:
+        """X as an array, if the fitted model can observe it."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype="numeric", reset=False)
+        self.model_.observation.check(_summary(X))
+        return X
 
     @property
     def _n_features_out(self) -> int:
-        return self.n_features_in_ if self.n_components is None else self.n_components
-
-    def _split(self, X, random):
-        if not self.early_stopping:
-            return X, None
-        n_held_out = max(1, round(self.validation_fraction * len(X)))
-        order = random.permutation(len(X))
-        return X[order[n_held_out:]], X[order[:n_held_out]]
-
-    def _rows(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype="numeric", reset=False)
-        self.model_.observation.check(summarize(ArraySource(X)))
-        return X
+        return self.n_components_
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        if "model_" not in state:
-            return state
-        return state | {"model_": {"recipe": self.model_.recipe, "arrays": named_arrays(self.model_)}}
+        # what is pickled of the model are named arrays and settings, no code
+        state = cast(dict[str, Any], super().__getstate__())
+        if "model_" in state:
+            state = state | {"model_": {"recipe": self.model_.recipe, "arrays": named_arrays(self.model_)}}
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "model_" in state:
@@ -173,10 +381,15 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
         return tags
 
 
-def _float_of(X):
+def _summary(X: np.ndarray) -> Summary:
+    return cast(Summary, summarize(ArraySource(X)))
+
+
+def _float_type(X: np.ndarray) -> np.dtype:
     return X.dtype if X.dtype in _FLOATS else np.dtype(np.float64)
 
 
 def _show(at: Boundary) -> None:
     if at.epoch_done:
-        print(f"Iteration {at.epoch + 1}, " + ", ".join(f"{name} = {value:.4f}" for name, value in at.metrics.items()))
+        metrics = ", ".join(f"{name} = {value:.4f}" for name, value in at.metrics.items())
+        print(f"Iteration {at.epoch + 1}, {metrics}")
