@@ -27,7 +27,8 @@ class Categorical(AbstractLikelihood):
     @classmethod
     def for_data(cls, event_shape: tuple[int, ...], options: DataOptions, summary: Summary | None) -> Parts:
         num_values = options.num_values
-        if num_values is None and summary is not None and summary.whole:
+        if num_values is None and summary is not None:
+            Whole("categorical", None).check(summary)
             num_values = int(summary.maximum) + 1
         if num_values is None or num_values < 2:
             raise InputError(f"a categorical likelihood needs num_values of at least 2, got {num_values}")
