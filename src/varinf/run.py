@@ -196,7 +196,11 @@ class Run:
     def _begin(self, content: bytes, *, empty: bool, taken: bool) -> None:
         """Make the directory, with settings in it."""
         if empty:
-            write_file(self.path / "settings.toml", content)
+            try:
+                write_file(self.path / "settings.toml", content)
+            except BaseException:
+                (self.path / "settings.toml").unlink(missing_ok=True)
+                raise
             return
         new = _beside(self.path, "new")
         shutil.rmtree(new, ignore_errors=True)
@@ -205,7 +209,11 @@ class Run:
         if taken:
             self._put_aside()
         os.replace(new, self.path)
-        sync_folder(self.path.parent)
+        try:
+            sync_folder(self.path.parent)
+        except BaseException:
+            _remove(self.path)
+            raise
 
     def _put_aside(self) -> None:
         """Move the run at the path out of the way. Of two in a row, the one that was finished is kept to bring back."""

@@ -30,7 +30,7 @@ def begin(options: dict[str, Any], settings: Path | None, out: Path | None, *, o
 
 def carry_out(run: Run, *, new: bool) -> None:
     """Fit, evaluate, draw and print. A new run that fails before its first checkpoint leaves nothing behind."""
-    with run.lock(), _last_words(run, new=new):
+    with _last_words(run, new=new), run.lock():
         if run.finished:
             run.supersede()
             print(results_text(run.results()))
@@ -65,6 +65,8 @@ def _last_words(run: Run, *, new: bool) -> Iterator[None]:
         error.add_note(go_on)
         raise
     except (InputError, NonFiniteError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(run.path)
         if new and not run.has_checkpoint:
             run.discard()
         elif isinstance(error, NonFiniteError):
