@@ -117,14 +117,10 @@ def test_the_test_can_fail(tmp_path, monkeypatch):
     assert list(imports(path)) == [("varinf.models.VAE", True), ("varinf.train", True), ("varinf.cli", False)]
 
 
-@pytest.mark.parametrize(
-    "module", ["varinf", "varinf.data", "varinf.errors", "varinf.config", "varinf.run", "varinf.cli"]
-)
-def test_what_does_not_load_jax(module):
+@pytest.mark.parametrize("room", ["", ".data", ".errors", ".config", ".run", ".cli"])
+def test_what_does_not_load_jax(room):
+    module = "varinf" + room
     heavy = ["jax", "sklearn", "matplotlib", "numpyro"]
-    name = module.split(".")[-1]
-    if module != "varinf" and not (SOURCE / f"{name}.py").exists() and not (SOURCE / name).exists():
-        pytest.skip("not there yet")
     code = f"import sys, {module}; dir({module}); print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,5 +1,7 @@
 """Bounds and their gradients on a linear Gaussian VAE, whose evidence and posterior are known."""
 
+import itertools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -107,7 +109,7 @@ def test_iwae_rises_with_the_number_of_samples_up_to_the_evidence():
     bounds = []
     for num_samples in (1, 4, 32):
         bounds.append(mean_and_error(run_many(IWAE(num_samples), model, batch, keys(400))[1]["iwae"]))
-    for (low, low_error), (high, high_error) in zip(bounds, bounds[1:], strict=False):
+    for (low, low_error), (high, high_error) in itertools.pairwise(bounds):
         assert high - low > 3 * np.hypot(low_error, high_error), bounds
     assert all(bound < evidence + 3 * error for bound, error in bounds)
     assert evidence - bounds[-1][0] < 0.1 * (evidence - bounds[0][0])
@@ -245,7 +247,7 @@ class NoClosedFormPrior(eqx.Module):
 
 def test_without_a_closed_form_auto_draws_and_the_others_refuse():
     model = eqx.tree_at(lambda m: m.prior, lg.model(), NoClosedFormPrior(jnp.zeros(2)))
-    loss, metrics, gradient = run(ELBO(), model, lg.batch(X), KEY)
+    loss, _, gradient = run(ELBO(), model, lg.batch(X), KEY)
     np.testing.assert_allclose(loss, run(ELBO(kl="monte_carlo"), model, lg.batch(X), KEY)[0], rtol=1e-14)
     # a module's prior is trained
     assert np.abs(gradient.prior.loc).max() > 0

@@ -217,7 +217,7 @@ class Faults:
         return call
 
     def _open(self, *args, **kwargs):
-        file = open(*args, **kwargs)
+        file = open(*args, **kwargs)  # noqa: SIM115
         write = file.write
 
         class Watched:

@@ -33,7 +33,7 @@ class Bernoulli(Distribution):
         self.soft_targets = soft_targets
         super().__init__(jnp.shape(self.logits), validate_args=validate_args)
 
-    def sample(self, key, sample_shape=()):
+    def sample(self, key: Any, sample_shape=()):
         draws = jax.random.bernoulli(key, self.probs, (*sample_shape, *self.batch_shape))
         return draws.astype(jnp.result_type(int))
 

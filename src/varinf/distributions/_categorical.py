@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from numpyro.distributions import CategoricalLogits, constraints
@@ -32,9 +34,11 @@ class Categorical(CategoricalLogits):
 
     @property
     def mean(self):
-        return self.probs @ jnp.arange(self.probs.shape[-1], dtype=self.probs.dtype)
+        probs: Any = self.probs
+        return probs @ jnp.arange(probs.shape[-1], dtype=probs.dtype)
 
     @property
     def variance(self):
-        squares = jnp.arange(self.probs.shape[-1], dtype=self.probs.dtype) ** 2
-        return self.probs @ squares - self.mean**2
+        probs: Any = self.probs
+        apart = jnp.arange(probs.shape[-1], dtype=probs.dtype) - jnp.expand_dims(self.mean, -1)
+        return (probs * apart**2).sum(-1)

@@ -44,7 +44,7 @@ class ContinuousBernoulli(Distribution):
         log_prob = value * self.logits - jnp.where(small, series, closed)
         return jnp.where((value >= 0) & (value <= 1), log_prob, -jnp.inf)
 
-    def sample(self, key, sample_shape=()):
+    def sample(self, key: Any, sample_shape=()):
         uniform = jax.random.uniform(key, (*sample_shape, *self.batch_shape), self.logits.dtype)
         return self.icdf(uniform)
 

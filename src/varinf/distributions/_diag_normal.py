@@ -32,7 +32,7 @@ class MultivariateNormalDiag(Distribution):
         self.scale_diag = jnp.broadcast_to(scale_diag.astype(dtype), shape)
         super().__init__(shape[:-1], shape[-1:], validate_args=validate_args)
 
-    def sample(self, key, sample_shape=()):
+    def sample(self, key: Any, sample_shape=()):
         noise = jax.random.normal(key, (*sample_shape, *jnp.shape(self.loc)), jnp.result_type(self.loc))
         return self.loc + self.scale_diag * noise
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from numpyro.distributions import Distribution, constraints
@@ -42,7 +44,7 @@ class DiscretizedLogistic(Distribution):
         valid = (value >= 0) & (value < self.num_values) & (value == jnp.floor(value))
         return jnp.where(valid, log_prob, -jnp.inf)
 
-    def sample(self, key, sample_shape=()):
+    def sample(self, key: Any, sample_shape=()):
         noise = jax.random.logistic(key, (*sample_shape, *self.batch_shape), self.loc.dtype)
         return jnp.clip(jnp.round(self.loc + self.scale * noise), 0, self.num_values - 1)
 

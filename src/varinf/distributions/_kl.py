@@ -1,6 +1,7 @@
 """Closed-form Kullback-Leibler divergences, in nats."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -132,7 +133,8 @@ def _(q, p):
 def _as_vector(q: nd.Independent) -> MultivariateNormalDiag | None:
     """An Independent of Normals over one dimension, as the diagonal normal that it is."""
     if isinstance(q.base_dist, nd.Normal) and q.reinterpreted_batch_ndims == 1:
-        loc, scale = jnp.broadcast_arrays(q.base_dist.loc, q.base_dist.scale)
+        base: Any = q.base_dist
+        loc, scale = jnp.broadcast_arrays(base.loc, base.scale)
         return MultivariateNormalDiag(loc, scale)
     return None
 

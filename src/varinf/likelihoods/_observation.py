@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray, PyTree
 from numpyro.distributions import Distribution, Independent
 
@@ -19,7 +20,7 @@ class AbstractObservation(eqx.Module):
     """The border between stored rows and a model: a check, a step on the host, a step on the device."""
 
     @abc.abstractmethod
-    def check(self, summary: Summary) -> None:
+    def check(self, summary: Summary | tuple[Summary, ...]) -> None:
         """Refuse data outside what can be observed.
 
         Raises:
@@ -181,7 +182,7 @@ class Standardized(AbstractObservation, Constant):
         pass
 
     def prepare(self, rows: Any) -> Any:
-        if any(isinstance(value, jax.core.Tracer) for value in (rows, self.shift, self.unit)):
+        if any(isinstance(value, Tracer) for value in (rows, self.shift, self.unit)):
             # inside a compiled function, in what precision there is
             return as_float((jnp.asarray(rows) - self.shift) / self.unit)
         # In float32 a column such as 1e9 ± 1 would lose all its digits, so the difference is taken before.
@@ -198,7 +199,7 @@ class Standardized(AbstractObservation, Constant):
     def restore(self, p: Distribution) -> Distribution:
         if not isinstance(p, Independent):
             raise TypeError(f"expected an Independent of a location-scale family, got {type(p).__name__}")
-        base = p.base_dist
+        base: Any = p.base_dist
         shift, unit = jnp.asarray(self.shift), jnp.asarray(self.unit)
         return type(p)(type(base)(shift + unit * base.loc, unit * base.scale), p.reinterpreted_batch_ndims)
 

@@ -69,7 +69,7 @@ def build_vae(
             f"network {network!r} takes rows of rank {' or '.join(map(str, pair.event_ranks))}, got rows of shape "
             f"{event_shape}; use network='mlp'"
         )
-    hidden = pair.hidden if hidden is None else tuple(int(n) for n in hidden)
+    hidden = tuple(int(n) for n in (pair.hidden if hidden is None else hidden))
     if min(latent_dim, *event_shape, *hidden) < 1:
         raise InputError(
             f"sizes must be at least 1, got event_shape={event_shape}, latent_dim={latent_dim} and hidden={hidden}"

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.distributions import Distribution
 
@@ -51,11 +52,11 @@ class VAE(AbstractModel):
         log_q = (jax.lax.stop_gradient(q) if request.stop_posterior else q).log_prob(z)
         latent = Latent("z", prior.log_prob(z), log_q, kl)
         log_likelihood = self.decoder(z).log_prob(batch.data) + self.observation.log_det()
-        return Terms(log_likelihood, (latent,), batch)
+        return Terms(jnp.asarray(log_likelihood), (latent,), batch)
 
     def encode(self, x: Any) -> Distribution:
         """q(z | x) for rows as they are stored, `[batch, *event]`; random observations count by their mean."""
-        rows = self.observation.prepare(x if isinstance(x, jax.core.Tracer) else np.asarray(x))
+        rows = self.observation.prepare(x if isinstance(x, Tracer) else np.asarray(x))
         return self.encoder(self.observation(jnp.asarray(rows), key=None))
 
     def decode(self, z: Float[Array, "*batch dim"]) -> Distribution:
@@ -64,13 +65,13 @@ class VAE(AbstractModel):
 
     def reconstruct(self, x: Any) -> Float[Array, "..."]:
         """The mean of p(x | z) at the posterior mean of z, for rows `[batch, *event]`."""
-        return self.decode(self.encode(x).mean).mean
+        return jnp.asarray(self.decode(jnp.asarray(self.encode(x).mean)).mean)
 
     def sample(self, num_samples: int, *, key: PRNGKeyArray, mean: bool = False) -> Array:
         """Draws from p(x), `[num_samples, *event]`; with `mean`, the decoder's mean at draws of z."""
         z_key, x_key = jax.random.split(key)
-        p = self.decode(self._prior().sample(z_key, (num_samples,)))
+        p: Any = self.decode(self._prior().sample(z_key, (num_samples,)))
         return p.mean if mean else p.sample(x_key)
 
-    def _prior(self) -> Distribution:
+    def _prior(self) -> Any:
         return self.prior if isinstance(self.prior, Distribution) else self.prior()

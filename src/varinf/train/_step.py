@@ -41,7 +41,7 @@ class Block(NamedTuple):
     positions: Int[Array, "batches batch"]
     rows: Int[Array, "batches batch"]
     mask: Bool[Array, "batches batch"]
-    count: int
+    count: Int[Array, ""]
 
 
 class Problem(eqx.Module):
