@@ -4,7 +4,8 @@
 
 Images of 28 × 28 × 1, 4 × 4 stride-2 convolutions of 32 and 64 channels, 20 latents, the mirror image as decoder,
 Bernoulli pixels, batch 128, Adam at 1e-3; everything on two CPU threads. The two take turns, and the figures are
-medians over rounds; PyTorch's is the best of its variants. Needs the extra `benchmarks`.
+medians over rounds; PyTorch's is the best of its variants. Needs the extra `benchmarks`, and an idle machine: each
+of PyTorch's operations waits for its slowest thread, so that other work on the cores slows it several times over.
 """
 
 import argparse
@@ -129,6 +130,7 @@ def main() -> None:
     losses = {name: step(args.steps) for name, step in contestants.items()}  # compile, and warm up
     for _ in range(args.rounds):
         for name, step in contestants.items():
+            time.sleep(0.05)  # until the other's threads, which spin for a while after their work, sleep
             start = time.perf_counter()
             losses[name] = step(args.steps)
             times[name].append((time.perf_counter() - start) / args.steps * 1e3)
