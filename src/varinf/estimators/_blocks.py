@@ -47,7 +47,9 @@ def log_likelihood(model: VAE, rows: np.ndarray, num_samples: int, *, key: PRNGK
     prepared = model.observation.prepare(rows)
     hashes = np.asarray([zlib.crc32(row.tobytes()) for row in prepared], np.uint32)
     count = jnp.asarray(num_samples)
-    return _by_blocks(lambda block, hashed: _log_likelihood(model, block, hashed, count, key), prepared, hashes)
+    return _by_blocks(
+        lambda block, hashed: _log_likelihood(model, block, _row_keys(key, hashed), count), prepared, hashes
+    )
 
 
 def _by_blocks(compiled: Callable[..., Array], *arrays: np.ndarray) -> np.ndarray:
@@ -76,19 +78,22 @@ def _sample(model: VAE, key: PRNGKeyArray) -> Array:
     return model.sample(_ROWS, key=key)
 
 
+@jax.jit
+def _row_keys(key: PRNGKeyArray, hashes: UInt32[Array, " rows"]) -> PRNGKeyArray:
+    """Two keys for each row, `[rows, 2]`; apart from what depends on the model, which is compiled for each."""
+    return jax.vmap(lambda hashed: jax.random.split(jax.random.fold_in(key, hashed)))(hashes)
+
+
 @eqx.filter_jit
-def _log_likelihood(
-    model: VAE, rows: Array, hashes: UInt32[Array, " rows"], num_samples: Int[Array, ""], key: PRNGKeyArray
-) -> Float[Array, " rows"]:
+def _log_likelihood(model: VAE, rows: Array, keys: PRNGKeyArray, num_samples: Int[Array, ""]) -> Float[Array, " rows"]:
     request = Request(_DRAWS, closed_form_kl=False, stop_posterior=False)
 
-    def one(row: Array, hashed: Array) -> Array:
-        observe_key, draw_key = jax.random.split(jax.random.fold_in(key, hashed))
-        observed = model.observation(row[None], key=observe_key)
+    def one(row: Array, keys: PRNGKeyArray) -> Array:
+        observed = model.observation(row[None], key=keys[0])
         batch = Batch(observed, jnp.zeros(1, int), jnp.ones(1, bool), jnp.ones((), int), jnp.zeros((), int))
 
         def more(i: Array, total: Array) -> Array:
-            draw = model.draw(batch, request, key=jax.random.fold_in(draw_key, i))
+            draw = model.draw(batch, request, key=jax.random.fold_in(keys[1], i))
             weights = model.score(batch, draw, request).log_weights()[:, 0]
             weights = jnp.where(i * _DRAWS + jnp.arange(_DRAWS) < num_samples, weights, -jnp.inf)
             return jnp.logaddexp(total, jax.nn.logsumexp(weights))
@@ -96,4 +101,4 @@ def _log_likelihood(
         calls = (num_samples + _DRAWS - 1) // _DRAWS
         return jax.lax.fori_loop(0, calls, more, jnp.asarray(-jnp.inf, jnp.result_type(float)))
 
-    return jax.vmap(one)(rows, hashes) - jnp.log(num_samples)
+    return jax.vmap(one)(rows, keys) - jnp.log(num_samples)
