@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
-from varinf.cli._show import seconds_text
+from varinf.cli._show import time_text
 
 if TYPE_CHECKING:
     from varinf.train import Boundary
@@ -38,7 +38,7 @@ class Bar:
         left = task.time_remaining
         figures = f"elbo {metrics['elbo']:.2f}{self._held_out}"
         if left is not None:
-            figures += f"  {seconds_text(left)} left"
+            figures += f"  {time_text(left)} left"
         done = min(boundary.epoch + 1, boundary.epochs)
         description = f"epoch {done:{len(str(boundary.epochs))}}/{boundary.epochs}"
         self._progress.update(self._task, description=description, completed=boundary.steps, figures=figures)

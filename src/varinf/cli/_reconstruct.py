@@ -1,6 +1,5 @@
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from varinf.cli._arguments import ArrayName, DataPath, RowsOut, RunPath
@@ -28,6 +27,8 @@ def reconstruct(
     from varinf.run import Run
 
     opened = Run.open(run)
+    import numpy as np
+
     from varinf import job
 
     spec = job.row_spec(opened)

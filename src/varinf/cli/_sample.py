@@ -1,6 +1,5 @@
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from varinf.cli._arguments import RowsOut, RunPath, Seed
@@ -25,6 +24,7 @@ def sample(
 
     opened = Run.open(run)
     import jax
+    import numpy as np
 
     from varinf import job
 

@@ -30,3 +30,10 @@ def results_text(results: dict[str, Any], what: str = "held-out rows") -> str:
 def seconds_text(seconds: float) -> str:
     """A length of time for people."""
     return f"{seconds:.1f} s" if seconds < 120 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def time_text(seconds: float) -> str:
+    """A rough length of time."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
