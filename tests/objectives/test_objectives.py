@@ -83,11 +83,11 @@ def test_the_gradient_is_the_derivative_of_the_loss(name):
 
 @pytest.mark.parametrize("encoder", ["off", "diagonal"])
 def test_analytic_and_monte_carlo_kl_agree(encoder):
-    model, batch, n = lg.model(encoder), lg.batch(X), 4000
+    model, batch, n = lg.model(encoder), lg.batch(X), 2000
     exact = run(ELBO(), model, batch, KEY)[1]["kl"]
     kl, error = mean_and_error(run_many(ELBO(5, kl="monte_carlo"), model, batch, keys(n))[1]["kl"])
     assert abs(kl - exact) < 5 * error
-    assert error < 0.01 * exact
+    assert error < 0.015 * exact
     expected = vd.kl_divergence(model.encoder(jnp.asarray(X)), model.prior).mean()
     np.testing.assert_allclose(exact, expected, rtol=1e-12)
 
@@ -108,7 +108,7 @@ def test_iwae_rises_with_the_number_of_samples_up_to_the_evidence():
     evidence = float(lg.log_evidence(model, X).mean())
     bounds = []
     for num_samples in (1, 4, 32):
-        bounds.append(mean_and_error(run_many(IWAE(num_samples), model, batch, keys(400))[1]["iwae"]))
+        bounds.append(mean_and_error(run_many(IWAE(num_samples), model, batch, keys(200))[1]["iwae"]))
     for (low, low_error), (high, high_error) in itertools.pairwise(bounds):
         assert high - low > 3 * np.hypot(low_error, high_error), bounds
     assert all(bound < evidence + 3 * error for bound, error in bounds)
@@ -146,7 +146,7 @@ def test_sticking_the_landing_is_unbiased(encoder):
 
 
 def test_dreg_is_the_gradient_of_the_bound_with_less_noise():
-    model, batch, n, num_samples = lg.model(), lg.batch(X), 6000, 16
+    model, batch, n, num_samples = lg.model(), lg.batch(X), 4000, 8
     dreg = run_many(IWAE(num_samples, "dreg"), model, batch, keys(n))[2]
     plain = run_many(IWAE(num_samples), model, batch, keys(n))[2]
     # of the model: the same gradient, draw by draw
