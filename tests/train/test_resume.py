@@ -106,7 +106,8 @@ def test_early_stopping_is_resumed_with_its_patience(tmp_path):
     x, watched = ((rng.random((40, 6)) < share).astype(np.float32) for share in (0.9, 0.8))
     settings = {"x": x, "validation": watched, "optimizer": make_optimizer(learning_rate=1e-2)}
     settings |= {"patience": 3, "epochs": 30}
-    whole = fit(**settings)
+    calls = []
+    whole = fit(**settings, callback=calls.append)
     bounds = whole.history["validation_elbo"]
     best = int(np.argmax(bounds))
     assert best >= 1
@@ -115,7 +116,9 @@ def test_early_stopping_is_resumed_with_its_patience(tmp_path):
     assert "no better elbo" in whole.stop_reason
     # the model is the best one, not the last
     assert_same_arrays(whole.model, fit(**(settings | {"epochs": best + 1, "patience": None})).model)
-    for number in (2, 9, 11):
+    # in the midst, and while it waits: its count begun anew, the fit would go on past the whole one's end
+    waiting = [i for i, call in enumerate(calls) if call.epoch_done][-2]
+    for number in (2, waiting, waiting + 1, len(calls) - 1):
         folder = tmp_path / str(number)
         with pytest.raises(InterruptionError):
             fit(folder, callback=stop_at(number), **settings)

@@ -41,7 +41,7 @@ POSTERIOR_MEAN, POSTERIOR_SCALE, EVIDENCE = 0.5573034, 0.6359987, -9.1949151  # 
 
 @pytest.mark.parametrize(("objective", "batch_size"), [(vi.ELBO(16), 2), (vi.ELBO(4, estimator="stl"), 5)])
 def test_a_global_latent_reaches_its_exact_posterior(objective, batch_size):
-    """Without the 1/N, q would end at N(.22, .40²); with N the number of rows in the batch, at N(.41, .54²)."""
+    """Without the 1/N, q would end at N(.40, 1.20²); with the rows of a batch of two for N, at N(.48, .94²)."""
     steps = 4000 if batch_size == 2 else 1000
     epochs = steps // -(-len(X) // batch_size)
     optimizer = make_optimizer(learning_rate=0.02, schedule="cosine", total_steps=steps)
