@@ -203,7 +203,7 @@ def test_discretized_logistic_variance_in_single_precision():
         exact = vd.DiscretizedLogistic(np.full(3, 200.3), np.asarray(scale, np.float64)).variance
         np.testing.assert_allclose(
             got, exact, rtol=3e-4
-        )  # 200.3 itself is rounded to 1e-5; as a difference of squares: 0.1
+        )  # as a difference of squares: 0.1
 
 
 @pytest.mark.parametrize(
