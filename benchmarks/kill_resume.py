@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 FIRST = 1.0  # second, before which no process is killed
-OPTIONS = ["digits", "--hidden", "200,200", "--latent-dim", "8", "--epochs", "80", "--patience", "80"]
+OPTIONS = ["digits", "--hidden", "200,200", "--latent-dim", "8", "--epochs", "300", "--patience", "300"]
 STREAMING = (
     "import functools, sys, varinf.train as train; train.fit = functools.partial(train.fit, max_resident_bytes=0); "
     "from varinf.cli import main; sys.exit(main())"
