@@ -1,0 +1,63 @@
+"""What is chosen by the kind of data, and said."""
+
+import numpy as np
+import pytest
+
+from varinf import data
+from varinf.choice import choose
+from varinf.config import make_settings
+from varinf.errors import InputError
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (20, 4, 5), dtype=np.uint8)
+
+
+def chosen(x, **options):
+    source = data.source(x)
+    return choose(make_settings(options), source.spec, data.summarize(source))
+
+
+@pytest.mark.parametrize(
+    ("x", "likelihood", "binarize", "scale"),
+    [
+        (GREY, "bernoulli", "dynamic", 255),
+        (GREY[..., None], "bernoulli", "dynamic", 255),
+        (data.ArraySource(GREY // 16, max_value=16), "bernoulli", "dynamic", 16),
+        (GREY // 128, "bernoulli", None, 1),
+        (GREY > 99, "bernoulli", None, 1),
+        (np.stack([GREY] * 3, -1), "discretized_logistic", None, 255),
+        (GREY / 255, "gaussian", None, 1),
+        (RNG.normal(size=(20, 3)), "gaussian", None, 1),
+        (RNG.integers(0, 2, (20, 3)), "gaussian", None, 1),
+    ],
+)
+def test_by_the_kind_of_data(x, likelihood, binarize, scale):
+    choice = chosen(x)
+    assert (choice.model["likelihood"], choice.model["binarize"], choice.model["scale"]) == (
+        likelihood,
+        binarize,
+        scale,
+    )
+    # said aloud
+    assert choice.spoken[0].startswith(f"likelihood {likelihood}, for ")
+    assert any("binarize dynamic" in line for line in choice.spoken) == (binarize == "dynamic")
+
+
+def test_what_is_given_is_taken_and_not_spoken_of():
+    choice = chosen(GREY, likelihood="bernoulli", binarize="threshold", epochs=3, batch_size=7, patience=2)
+    assert (choice.model["binarize"], choice.epochs, choice.batch_size, choice.patience) == ("threshold", 3, 7, 2)
+    assert choice.spoken == ()
+
+
+@pytest.mark.parametrize(("count", "epochs"), [(1, 1000), (128 * 50, 100), (128 * 1000, 20)])
+def test_about_five_thousand_steps_within_bounds(count, epochs):
+    choice = chosen(np.zeros((count, 1)))
+    assert choice.epochs == epochs
+    assert choice.patience == max(5, epochs // 10)
+    assert choice.batch_size == min(128, count)
+
+
+@pytest.mark.parametrize("options", [{"binarize": "dynamic"}, {"binarize": "none"}])
+def test_a_setting_that_the_likelihood_has_no_use_for(options):
+    with pytest.raises(InputError, match="--binarize is for a bernoulli likelihood, and this one is gaussian"):
+        chosen(GREY / 255, **options)

@@ -1,0 +1,45 @@
+"""What a run does, where the commands' own tests do not show it."""
+
+import jax
+import numpy as np
+import pytest
+
+from varinf import data, job
+from varinf.config import make_settings
+from varinf.errors import InputError
+
+TABLE = np.random.default_rng(0).normal(size=(50, 2))
+
+
+def test_held_out_rows_are_split_by_seed_or_given(tmp_path):
+    np.save(tmp_path / "x.npy", TABLE)
+    np.save(tmp_path / "y.npy", TABLE[:7])
+    where = str(tmp_path / "x.npy")
+    first, again, other = (job.open_data(make_settings({"source": where, "seed": seed})) for seed in (0, 0, 1))
+    assert (len(first.train), len(first.held_out)) == (40, 10)
+    both = np.concatenate([first.train.take(np.arange(40)), first.held_out.take(np.arange(10))])
+    np.testing.assert_array_equal(np.sort(both, axis=0), np.sort(TABLE, axis=0))
+    np.testing.assert_array_equal(first.held_out.take(np.arange(10)), again.held_out.take(np.arange(10)))
+    assert not np.array_equal(first.held_out.take(np.arange(10)), other.held_out.take(np.arange(10)))
+    given = job.open_data(make_settings({"source": where, "test": str(tmp_path / "y.npy")}))
+    assert (len(given.train), len(given.held_out)) == (50, 7)
+
+
+def test_rows_for_evaluation_are_spread_evenly(monkeypatch):
+    monkeypatch.setattr(job, "_EVALUATION_ROWS", 3)
+    chosen = job.evaluation_rows(data.source(np.arange(10.0)[:, None]))
+    assert chosen.take(np.arange(3)).ravel().tolist() == [0, 4, 9]
+
+
+def test_columns_must_be_the_same_in_the_same_order():
+    source = data.ArraySource(TABLE, columns=["b", "a"])
+    job.check_rows(source, (2,), ("b", "a"), "new.csv")
+    job.check_rows(source, (2,), None, "new.csv")
+    with pytest.raises(InputError, match=r"new\.csv: .* column 0 should be 'a', got 'b'"):
+        job.check_rows(source, (2,), ("a", "b"), "new.csv")
+
+
+def test_the_draws_of_a_fit_s_own_figures_depend_on_its_seed_alone():
+    keys = [job.evaluation_key(make_settings(options)) for options in ({}, {"epochs": 3}, {"seed": 1})]
+    first, same, other = (jax.random.key_data(key).tolist() for key in keys)
+    assert first == same != other
