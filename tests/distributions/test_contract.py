@@ -201,9 +201,7 @@ def test_discretized_logistic_variance_in_single_precision():
     got = vd.DiscretizedLogistic(jnp.full(3, 200.3), scale).variance
     with jax.enable_x64(True):
         exact = vd.DiscretizedLogistic(np.full(3, 200.3), np.asarray(scale, np.float64)).variance
-        np.testing.assert_allclose(
-            got, exact, rtol=3e-4
-        )  # as a difference of squares: 0.1
+        np.testing.assert_allclose(got, exact, rtol=3e-4)  # as a difference of squares: 0.1
 
 
 @pytest.mark.parametrize(
