@@ -18,7 +18,7 @@ from benchmarks._compare import alternate, ratio, report, table
 from varinf.distributions import softplus
 
 BATCH, HIDDEN, LATENT, PIXELS = 128, 400, 20, 784
-EPOCHS = 2  # of each timed call of vi.fit and of the scan
+EPOCHS = 3  # of each timed call of vi.fit and of the scan
 
 
 def bare_products(rows: np.ndarray):
