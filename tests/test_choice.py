@@ -49,8 +49,8 @@ def test_what_is_given_is_taken_and_not_spoken_of():
     assert choice.spoken == ()
 
 
-@pytest.mark.parametrize(("count", "epochs"), [(1, 1000), (128 * 50, 100), (128 * 1000, 20)])
-def test_about_five_thousand_steps_within_bounds(count, epochs):
+@pytest.mark.parametrize(("count", "epochs"), [(1, 1000), (128 * 25, 100), (128 * 1000, 20)])
+def test_about_2500_steps_within_bounds(count, epochs):
     choice = chosen(np.zeros((count, 1)))
     assert choice.epochs == epochs
     assert choice.patience == max(5, epochs // 10)

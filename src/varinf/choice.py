@@ -7,7 +7,7 @@ from varinf.config import Settings
 from varinf.data import Spec, Summary
 from varinf.errors import InputError
 
-_STEPS = 5_000  # a default fit has about so many, within these numbers of epochs
+_STEPS = 2_500  # a default fit has about so many, within these numbers of epochs
 _EPOCHS = (20, 1000)
 _BATCH_SIZE = 128
 # Settings that mean something to one likelihood alone; the others would pass them over without a word.
