@@ -40,7 +40,7 @@ def table(seconds: dict[str, list[float]], base: str) -> str:
 
 def report(name: str, text: str) -> None:
     """Print a result and keep it beside the benchmarks, with date, machine and commit."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     model = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         platform.processor(),
