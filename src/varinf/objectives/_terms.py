@@ -27,7 +27,7 @@ class Batch(eqx.Module):
     """Some rows of the data, as one step of a fit sees them.
 
     Attributes:
-        data: the rows as the model observes them (as floats, binarised, ...), `[batch, ...]`, or a tuple of such arrays.
+        data: the rows as the model observes them, `[batch, ...]`, or a tuple of such arrays.
         rows: their numbers in the source.
         mask: false where a row only fills up a short batch.
         num_data: N, how many rows the source has.
