@@ -14,6 +14,8 @@ from varinf.train._step import Block
 
 MAX_BATCHES = 256  # of one compiled call
 _BLOCK_BYTES = 1 << 25  # of the rows read ahead for one call
+_PART = 4096  # rows
+_ALIGNMENT = 64  # bytes
 
 
 class Feed:
@@ -44,11 +46,22 @@ class Feed:
         row_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(row))
         self._resident = None
         if row_bytes * self.num_rows <= max_resident_bytes:
-            rows = self._take(np.arange(self.num_rows))
-            self._resident = jax.tree.map(lambda leaf: jnp.asarray(_padded(leaf, _round_up(self.num_rows))), rows)
+            self._resident = self._all_rows(row)
         self._capacity = MAX_BATCHES
         if self._resident is None:
             self._capacity = min(MAX_BATCHES, max(1, _BLOCK_BYTES // (row_bytes * width)))
+
+    def _all_rows(self, row: PyTree) -> PyTree:
+        """All the rows on the device, read a part at a time so that there is one copy of them only."""
+        length = _round_up(self.num_rows)
+        whole = jax.tree.map(lambda leaf: _aligned((length, *leaf.shape[1:]), leaf.dtype), row)
+        for start in range(0, self.num_rows, _PART):
+            stop = min(start + _PART, self.num_rows)
+            for into, leaf in zip(*map(jax.tree.leaves, (whole, self._take(np.arange(start, stop)))), strict=True):
+                into[start:stop] = leaf
+        for leaf in jax.tree.leaves(whole):
+            leaf[self.num_rows :] = leaf[0]
+        return jax.device_put(whole)
 
     @property
     def num_batches(self) -> int:
@@ -124,6 +137,14 @@ def _padded(leaf: np.ndarray, length: int) -> np.ndarray:
     """`leaf` with its first row repeated until it has `length` rows."""
     missing = length - len(leaf)
     return leaf if missing == 0 else np.concatenate([leaf, np.repeat(leaf[:1], missing, axis=0)])
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An empty array that begins where JAX asks of memory that a CPU is to use as it is."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def _round_up(n: int) -> int:

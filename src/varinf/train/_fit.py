@@ -21,7 +21,7 @@ from varinf.train._checkpoints import Checkpoints
 from varinf.train._feed import Feed, Limit
 from varinf.train._optimizer import make_optimizer
 from varinf.train._progress import Progress
-from varinf.train._step import Block, Problem, State, advance, evaluate, one_batch
+from varinf.train._step import Problem, State, advance, evaluate, sampled_latents
 
 _BATCH_SIZE = 128
 _VALIDATION = 2**32 - 1  # folded into the key for validation; steps end below it
@@ -137,7 +137,7 @@ def fit(
     # optimiser may have put in twice (the parameters themselves, say).
     start = _copy(State(params, optimizer.init(params), jnp.zeros((), jnp.int32)))
 
-    monte_carlo = _monte_carlo(problem, params, feed)
+    monte_carlo = sampled_latents(problem, next(feed.blocks(np.arange(feed.num_rows), 0)), params)
 
     fingerprint = [s.fingerprint for s in jax.tree.leaves(summary)]
     identity = _identity(key, fingerprint, feed.batch_size, start)
@@ -250,16 +250,3 @@ def _check_finite(metrics: dict[str, np.ndarray], steps: int, epoch: int) -> Non
     else:
         cause = "the steps are likely too large: lower the learning rate, clip the gradients, or warm up"
     raise NonFiniteError(f"{where}; {cause}", step)
-
-
-def _monte_carlo(problem: Problem, params: Any, feed: Feed) -> tuple[str, ...]:
-    """The names of the latents whose KL is estimated, by tracing one batch."""
-
-    def terms(params: Any, block: Block) -> Any:
-        model, request = eqx.combine(params, problem.fixed), problem.objective.request
-        batch = one_batch(problem, block, jnp.zeros((), int), jnp.zeros((), int), problem.key)
-        return model.score(batch, model.draw(batch, request, key=problem.key), request)
-
-    block = next(iter(feed.blocks(np.arange(feed.num_rows), 0)))
-    traced = eqx.filter_eval_shape(terms, params, block)
-    return tuple(latent.name for latent in traced.latents if latent.kl is None)

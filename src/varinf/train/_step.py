@@ -56,7 +56,12 @@ class Problem(eqx.Module):
 
 def one_batch(problem: Problem, block: Block, i: Array, step: Array, key: PRNGKeyArray) -> Batch:
     """Batch number `i` of a block, observed."""
-    rows = jax.tree.map(lambda array: array[block.positions[i]], block.data)
+    positions = block.positions[i]
+
+    def gather(array: Array) -> Array:  # whole rows in one dimension, which XLA gathers twice as fast on a CPU
+        return array.reshape(len(array), -1)[positions].reshape(len(positions), *array.shape[1:])
+
+    rows = jax.tree.map(gather, block.data)
     observed = problem.fixed.observation(rows, key=key)
     return Batch(observed, block.rows[i], block.mask[i], problem.num_data, step)
 
@@ -118,3 +123,13 @@ def evaluate(problem: Problem, block: Block, params: PyTree, step: Array) -> dic
         return {name: metrics[name].at[i].set(value) for name, value in new.items()}
 
     return jax.lax.fori_loop(0, block.count, body, _no_metrics(problem, params, block))
+
+
+@eqx.filter_jit
+def sampled_latents(problem: Problem, block: Block, params: PyTree) -> tuple[str, ...]:
+    """The names of the latents whose KL is estimated from draws. Only traced: nothing of it is computed."""
+    zero = jnp.zeros((), jnp.int32)
+    batch = one_batch(problem, block, zero, zero, problem.key)
+    model, request = eqx.combine(params, problem.fixed), problem.objective.request
+    terms = model.score(batch, model.draw(batch, request, key=problem.key), request)
+    return tuple(latent.name for latent in terms.latents if latent.kl is None)
