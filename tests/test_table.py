@@ -1,6 +1,7 @@
 import pytest
 
-from varinf._table import Table, known
+from varinf._checks import known
+from varinf._table import Table
 from varinf.errors import InputError
 
 

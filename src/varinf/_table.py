@@ -1,11 +1,10 @@
 """The one table that each family room holds: the names a user may write, and the classes they stand for."""
 
-import difflib
 import importlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from varinf.errors import InputError
+from varinf._checks import known
 
 
 class Table(Mapping[str, Any]):
@@ -29,13 +28,3 @@ class Table(Mapping[str, Any]):
     def check(self, name: str) -> str:
         """`name` itself, or an `InputError` that lists the known names and the nearest one."""
         return known(self._kind, name, self._names)
-
-
-def known(kind: str, name: str, names: Iterable[str]) -> str:
-    """`name` if it is one of `names`; else an `InputError` with the nearest of them."""
-    names = list(names)
-    if name in names:
-        return name
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"unknown {kind} {name!r}; known: {', '.join(names)}.{hint}")

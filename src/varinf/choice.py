@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 from varinf.config import Settings
 from varinf.data import Spec, Summary
 from varinf.errors import InputError
+from varinf.likelihoods import LIKELIHOOD_OF
 
 _STEPS = 2_500  # a default fit has about so many, within these numbers of epochs
 _EPOCHS = (20, 1000)
 _BATCH_SIZE = 128
-# Settings that mean something to one likelihood alone; the others would pass them over without a word.
-_ONLY_FOR = {"binarize": "bernoulli", "variance": "gaussian"}
 
 
 class Choice(NamedTuple):
@@ -52,7 +51,7 @@ def choose(settings: Settings, spec: Spec, summary: Summary) -> Choice:
     scale = spec.max_value or 1.0
     if summary.binary:
         scale = 1.0
-    if likelihood == "bernoulli" and binarize is None and spec.max_value and not summary.binary:
+    if binarize is None and likelihood == LIKELIHOOD_OF["binarize"] and spec.max_value and not summary.binary:
         binarize = "dynamic"
         spoken.append(f"binarize dynamic: a pixel is white with probability value/{scale:g}, drawn anew at each visit")
     train = settings.train
@@ -74,10 +73,10 @@ def choose(settings: Settings, spec: Spec, summary: Summary) -> Choice:
 
 def _refuse(likelihood: str, **given: str | float | None) -> None:
     for name, value in given.items():
-        if value is not None and likelihood != _ONLY_FOR[name]:
+        if value is not None and likelihood != (its_own := LIKELIHOOD_OF[name]):
             raise InputError(
-                f"--{name} is for a {_ONLY_FOR[name]} likelihood, and this one is {likelihood}; leave it out, or add "
-                f"--likelihood {_ONLY_FOR[name]}"
+                f"--{name} is for a {its_own} likelihood, and this one is {likelihood}; leave it out, or add "
+                f"--likelihood {its_own}"
             )
 
 

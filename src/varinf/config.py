@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from varinf._table import Table, known
+from varinf._checks import known
+from varinf._table import Table
 from varinf.errors import InputError
 from varinf.likelihoods import LIKELIHOODS
 from varinf.networks import ACTIVATIONS, NETWORKS

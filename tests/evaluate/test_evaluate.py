@@ -63,6 +63,14 @@ def test_row_is_scored_alike_whatever_rows_come_after(binarised):
     )
 
 
+def test_row_is_scored_by_its_number_wherever_it_stands(binarised):
+    vae, x = binarised
+    order = np.random.default_rng(1).permutation(len(x))
+    whole = vi.evaluate.log_likelihood(vae, x, 50, key=KEY)
+    shuffled = vi.evaluate.log_likelihood(vae, x[order], 50, numbers=order, key=KEY)
+    np.testing.assert_array_equal(shuffled.value, whole.value[order])
+
+
 def test_other_numbers_of_rows_and_samples_do_not_compile_again(binarised, compilations):
     vae, x = binarised
     vi.evaluate.log_likelihood(vae, x, 200, key=KEY)

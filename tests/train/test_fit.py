@@ -265,3 +265,9 @@ def test_nor_does_one_with_the_same_optimiser_object(compilations):
     compilations.clear()
     vi.fit(vae(), rows(50, seed=1), optimizer=optimizer, objective=vi.ELBO(beta=0.1), epochs=2, key=KEY)
     assert len(compilations) == 0
+
+
+def test_parameters_that_are_not_finite_after_the_last_step_are_noticed():
+    # the loss is that before the step, so nothing but the parameters shows what the last one did
+    with pytest.raises(vi.NonFiniteError, match="no longer finite after step 1"):
+        vi.fit(vae(), rows(20), optimizer=optax.sgd(np.inf), epochs=1, key=KEY)

@@ -30,7 +30,7 @@ def fit(folder=None, **changes):
         "checkpoint_seconds": 0.0,
         "key": KEY,
     }
-    return vi.fit(MODEL, changes.pop("x", X), **(settings | changes))
+    return vi.fit(changes.pop("model", MODEL), changes.pop("x", X), **(settings | changes))
 
 
 class InterruptionError(Exception):
@@ -276,7 +276,10 @@ def test_a_fault_at_every_write_fsync_and_rename_in_turn(tmp_path):
         ({"x": X[:-1]}, "data"),
         ({"key": jax.random.key(4)}, "key"),
         ({"batch_size": 9}, "batch_size"),
-        ({"optimizer": make_optimizer("sgd")}, "arrays"),
+        ({"optimizer": make_optimizer("sgd", learning_rate=1e-2)}, "optimizer"),
+        ({"optimizer": make_optimizer(learning_rate=2e-2)}, "optimizer"),
+        ({"objective": vi.ELBO(beta=0.5)}, "objective"),
+        ({"model": vi.VAE.build(event_shape=(6,), hidden=(5,), key=jax.random.key(0))}, "arrays"),
     ],
 )
 def test_checkpoints_of_another_fit_are_refused(tmp_path, changes, message):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from varinf._table import known
+from varinf._checks import known
 from varinf.errors import InputError
 
 from ._faults import reading

@@ -6,7 +6,7 @@ import zlib
 from difflib import get_close_matches
 from pathlib import Path
 
-from varinf._table import known
+from varinf._checks import known
 from varinf.errors import InputError
 
 from ._arrays import open_npy, open_npz

@@ -9,13 +9,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
+from jaxtyping import Array, PRNGKeyArray
 
+from varinf import evaluate
 from varinf.models import VAE
-from varinf.objectives import Batch, Request
 
 _ROWS = 256
-_DRAWS = 10  # of one row at a time
 
 
 def posterior_mean(model: VAE, rows: np.ndarray) -> np.ndarray:
@@ -41,25 +40,20 @@ def samples(model: VAE, num_samples: int, *, key: PRNGKeyArray) -> np.ndarray:
 def log_likelihood(model: VAE, rows: np.ndarray, num_samples: int, *, key: PRNGKeyArray) -> np.ndarray:
     """ln p(x) in nats, `[n]`, of rows as they are stored, by importance sampling with q(z | x).
 
-    The draws for a row depend on the key and on what is in the row, and on nothing else: `varinf.evaluate` lets them
-    depend on its place, which scikit-learn's estimators may not.
+    A row's number is made of what is in it, so that its draws depend on nothing else.
     """
     prepared = model.observation.prepare(rows)
-    hashes = np.asarray([zlib.crc32(row.tobytes()) for row in prepared], np.uint32)
-    count = jnp.asarray(num_samples)
-    return _by_blocks(
-        lambda block, hashed: _log_likelihood(model, block, _row_keys(key, hashed), count), prepared, hashes
-    )
+    numbers = np.asarray([zlib.crc32(row.tobytes()) for row in prepared], np.uint32)
+    return evaluate.log_likelihood(model, rows, num_samples, numbers=numbers, key=key).value
 
 
-def _by_blocks(compiled: Callable[..., Array], *arrays: np.ndarray) -> np.ndarray:
-    """`compiled` on blocks of the rows of `arrays`, the last one filled up with copies of its first row."""
+def _by_blocks(compiled: Callable[[Array], Array], rows: np.ndarray) -> np.ndarray:
+    """`compiled` on blocks of the rows, the last one filled up with copies of its first row."""
     answers = []
-    for start in range(0, len(arrays[0]), _ROWS):
-        blocks = [array[start : start + _ROWS] for array in arrays]
-        count = len(blocks[0])
-        full = [np.concatenate([block, np.repeat(block[:1], _ROWS - count, axis=0)]) for block in blocks]
-        answers.append(np.asarray(compiled(*map(jnp.asarray, full)))[:count])
+    for start in range(0, len(rows), _ROWS):
+        block = rows[start : start + _ROWS]
+        full = np.concatenate([block, np.repeat(block[:1], _ROWS - len(block), axis=0)])
+        answers.append(np.asarray(compiled(jnp.asarray(full)))[: len(block)])
     return np.concatenate(answers)
 
 
@@ -76,29 +70,3 @@ def _decoder_mean(model: VAE, codes: Array) -> Array:
 @eqx.filter_jit
 def _sample(model: VAE, key: PRNGKeyArray) -> Array:
     return model.sample(_ROWS, key=key)
-
-
-@jax.jit
-def _row_keys(key: PRNGKeyArray, hashes: UInt32[Array, " rows"]) -> PRNGKeyArray:
-    """Two keys for each row, `[rows, 2]`; apart from what depends on the model, which is compiled for each."""
-    return jax.vmap(lambda hashed: jax.random.split(jax.random.fold_in(key, hashed)))(hashes)
-
-
-@eqx.filter_jit
-def _log_likelihood(model: VAE, rows: Array, keys: PRNGKeyArray, num_samples: Int[Array, ""]) -> Float[Array, " rows"]:
-    request = Request(_DRAWS, closed_form_kl=False, stop_posterior=False)
-
-    def one(row: Array, keys: PRNGKeyArray) -> Array:
-        observed = model.observation(row[None], key=keys[0])
-        batch = Batch(observed, jnp.zeros(1, int), jnp.ones(1, bool), jnp.ones((), int), jnp.zeros((), int))
-
-        def more(i: Array, total: Array) -> Array:
-            draw = model.draw(batch, request, key=jax.random.fold_in(keys[1], i))
-            weights = model.score(batch, draw, request).log_weights()[:, 0]
-            weights = jnp.where(i * _DRAWS + jnp.arange(_DRAWS) < num_samples, weights, -jnp.inf)
-            return jnp.logaddexp(total, jax.nn.logsumexp(weights))
-
-        calls = (num_samples + _DRAWS - 1) // _DRAWS
-        return jax.lax.fori_loop(0, calls, more, jnp.asarray(-jnp.inf, jnp.result_type(float)))
-
-    return jax.vmap(one)(rows, keys) - jnp.log(num_samples)

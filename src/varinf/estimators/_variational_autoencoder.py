@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from varinf._checks import at_least_one
 from varinf._tree import named_arrays
 from varinf.data import ArraySource, Summary, summarize
 from varinf.errors import InputError
@@ -272,8 +273,7 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
         X : ndarray of shape (n_samples, n_features_in_)
         """
         check_is_fitted(self)
-        if n_samples < 1:
-            raise InputError(f"n_samples must be at least 1, got {n_samples}")
+        at_least_one("n_samples", n_samples)
         seed = check_random_state(self.random_state).randint(_SEEDS)
         return _blocks.samples(self.model_, n_samples, key=jax.random.key(seed)).astype(np.float64)
 
@@ -292,8 +292,6 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
         log_likelihood : ndarray of shape (n_samples,)
         """
         X = self._checked(X)
-        if self.n_likelihood_samples < 1:
-            raise InputError(f"n_likelihood_samples must be at least 1, got {self.n_likelihood_samples}")
         key = jax.random.key(self._score_seed)
         return _blocks.log_likelihood(self.model_, X, self.n_likelihood_samples, key=key).astype(np.float64)
 
@@ -313,12 +311,12 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
 
     def _check(self) -> None:
         """Refuse parameters that no one further in would refuse in these names."""
-        if self.max_iter < 1:
-            raise InputError(f"max_iter must be at least 1, got {self.max_iter}")
+        at_least_one("max_iter", self.max_iter)
+        at_least_one("n_likelihood_samples", self.n_likelihood_samples)
         if self.batch_size != "auto" and (isinstance(self.batch_size, str) or self.batch_size < 1):
             raise InputError(f"batch_size must be 'auto' or at least 1, got {self.batch_size!r}")
-        if self.n_components is not None and self.n_components < 1:
-            raise InputError(f"n_components must be at least 1, or None, got {self.n_components}")
+        if self.n_components is not None:
+            at_least_one("n_components", self.n_components)
         if self.early_stopping and not 0 < self.validation_fraction < 1:
             raise InputError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction}")
 

@@ -4,12 +4,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from varinf.evaluate._rows import RowBlock, draw_key, observed, row_blocks
+from varinf._checks import at_least_one
+from varinf.evaluate._rows import RowBlock, one_row, row_blocks
 from varinf.models import AbstractModel
 from varinf.objectives import Request
-from varinf.objectives._elbo import at_least_one
 
 # Rows and draws of one matrix product: enough to fill it, few enough to stay in the cache.
 _ROWS, _DRAWS = 50, 100
@@ -27,7 +27,9 @@ class LogLikelihood(NamedTuple):
     stderr: np.ndarray
 
 
-def log_likelihood(model: AbstractModel, x: Any, num_samples: int = 5000, *, key: PRNGKeyArray) -> LogLikelihood:
+def log_likelihood(
+    model: AbstractModel, x: Any, num_samples: int = 5000, *, numbers: np.ndarray | None = None, key: PRNGKeyArray
+) -> LogLikelihood:
     """ln p(x) by importance sampling from the posterior: ln 1/S Σ_s p(x, z_s) / q(z_s | x).
 
     In memory that depends on neither n nor the number of samples. Random observations (binarised pixels) are drawn
@@ -39,15 +41,16 @@ def log_likelihood(model: AbstractModel, x: Any, num_samples: int = 5000, *, key
         model: a model whose latents are all local.
         x: rows as stored, `[n, *event]`, or a Source.
         num_samples: S, the draws for each row.
-        key: for the draws. The answer for a row depends on its place and not on the other rows.
+        numbers: of the rows, whole numbers `[n]`; their places if None.
+        key: for the draws. The answer for a row depends on its number and not on the other rows.
 
     Raises:
         InputError: the rows cannot be observed by the model; or it has a global latent.
     """
-    draws = min(_DRAWS, at_least_one(num_samples))
-    request = Request(draws, closed_form_kl=False, stop_posterior=False)
+    at_least_one("num_samples", num_samples)
+    request = Request(_DRAWS, closed_form_kl=False, stop_posterior=False)
     estimates = []
-    for block in row_blocks(model, x, _ROWS):
+    for block in row_blocks(model, x, _ROWS, numbers):
         estimate = _estimate(model, block, jnp.asarray(num_samples), request, key)
         estimates.append(np.stack(estimate)[:, : block.count])
     return LogLikelihood(*np.concatenate(estimates, axis=1))
@@ -57,29 +60,30 @@ def log_likelihood(model: AbstractModel, x: Any, num_samples: int = 5000, *, key
 def _estimate(
     model: AbstractModel, block: RowBlock, num_samples: Array, request: Request, key: PRNGKeyArray
 ) -> tuple[Array, Array]:
-    batch = observed(model, block, key=key)
-    block_key = draw_key(block, key=key)
     draws = request.num_samples
 
-    def log_weights(i: Array) -> Array:
-        drawn = model.draw(batch, request, key=jax.random.fold_in(block_key, i))
-        wanted = i * draws + jnp.arange(draws) < num_samples
-        return jnp.where(wanted[:, None], model.score(batch, drawn, request).log_weights(), -jnp.inf)
+    def one(row: PyTree[Array], number: Array) -> tuple[Array, Array]:
+        batch, row_key = one_row(model, row, number, key=key)
 
-    def add(i: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        # Σ w and Σ w², each held relative to the largest weight up to now
-        largest, first, second = carry
-        new = log_weights(i)
-        top = jnp.maximum(largest, new.max(0))
-        safe = jnp.where(jnp.isfinite(top), top, 0.0)
-        rescale, relative = jnp.exp(largest - safe), jnp.exp(new - safe)
-        return top, first * rescale + relative.sum(0), second * rescale**2 + (relative**2).sum(0)
+        def log_weights(i: Array) -> Array:
+            drawn = model.draw(batch, request, key=jax.random.fold_in(row_key, i))
+            wanted = i * draws + jnp.arange(draws) < num_samples
+            return jnp.where(wanted, model.score(batch, drawn, request).log_weights()[:, 0], -jnp.inf)
 
-    size = batch.mask.shape[0]
-    dtype = jax.eval_shape(log_weights, jnp.zeros((), int)).dtype
-    start = (jnp.full(size, -jnp.inf, dtype), jnp.zeros(size, dtype), jnp.zeros(size, dtype))
-    largest, first, second = jax.lax.fori_loop(0, -(-num_samples // draws), add, start)
-    value = largest + jnp.log(first) - jnp.log(num_samples)
-    # var(mean w) / mean(w)², with the unbiased variance of w
-    spread = jnp.maximum(second / first**2 - 1 / num_samples, 0) * num_samples / jnp.maximum(num_samples - 1, 1)
-    return value, jnp.sqrt(spread)
+        def add(i: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            # Σ w and Σ w², each held relative to the largest weight up to now
+            largest, first, second = carry
+            new = log_weights(i)
+            top = jnp.maximum(largest, new.max())
+            safe = jnp.where(jnp.isfinite(top), top, 0.0)
+            rescale, relative = jnp.exp(largest - safe), jnp.exp(new - safe)
+            return top, first * rescale + relative.sum(), second * rescale**2 + (relative**2).sum()
+
+        dtype = jax.eval_shape(log_weights, jnp.zeros((), int)).dtype
+        start = (jnp.full((), -jnp.inf, dtype), jnp.zeros((), dtype), jnp.zeros((), dtype))
+        largest, first, second = jax.lax.fori_loop(0, -(-num_samples // draws), add, start)
+        # var(mean w) / mean(w)², with the unbiased variance of w
+        spread = jnp.maximum(second / first**2 - 1 / num_samples, 0) * num_samples / jnp.maximum(num_samples - 1, 1)
+        return largest + jnp.log(first) - jnp.log(num_samples), jnp.sqrt(spread)
+
+    return jax.vmap(one)(block.data, block.numbers)

@@ -14,46 +14,52 @@ from varinf.objectives import Batch
 
 
 class RowBlock(NamedTuple):
-    """Rows `start` to `start + count` of a source, prepared, and the first of them repeated up to a full block."""
+    """Some rows of a source, prepared, and the first of them repeated up to a full block.
+
+    Attributes:
+        data: the rows.
+        numbers: of the rows; what is drawn for a row depends on its number.
+        count: how many rows are no repetitions.
+    """
 
     data: PyTree[Array]
-    start: Int[Array, ""]
+    numbers: Int[Array, " rows"]
     count: Int[Array, ""]
 
 
-def row_blocks(model: AbstractModel, x: Any, size: int) -> Iterator[RowBlock]:
+def row_blocks(model: AbstractModel, x: Any, size: int, numbers: np.ndarray | None = None) -> Iterator[RowBlock]:
     """All rows of `x`, in order, in blocks of `size`, checked against what the model can observe.
+
+    Args:
+        model: the model.
+        x: rows as stored, or a Source.
+        size: rows in a block.
+        numbers: of the rows, `[n]`; their places if None.
 
     Raises:
         InputError: values that are not finite, or outside the support.
     """
     source = data.source(x)
     model.observation.check(data.summarize(source))
+    numbers = np.arange(len(source)) if numbers is None else numbers
     for start in range(0, len(source), size):
         rows = np.arange(start, start + size)
         count = min(size, len(source) - start)
         rows[count:] = start
         prepared = model.observation.prepare(source.take(rows))
-        yield RowBlock(jax.tree.map(jnp.asarray, prepared), jnp.asarray(start), jnp.asarray(count))
+        yield RowBlock(jax.tree.map(jnp.asarray, prepared), jnp.asarray(numbers[rows]), jnp.asarray(count))
 
 
-def observed(model: AbstractModel, block: RowBlock, *, key: PRNGKeyArray) -> Batch:
-    """A block as a batch, with random observations (binarised pixels) drawn once.
+def one_row(
+    model: AbstractModel, row: PyTree[Array], number: Int[Array, ""], *, key: PRNGKeyArray
+) -> tuple[Batch, PRNGKeyArray]:
+    """A row as a batch of one, with random observations (binarised pixels) drawn once; and the key of its draws.
 
-    What is drawn for a row depends on the key and the row's number alone: all figures about some rows that are
-    worked out with one key are about the same observations.
+    Both depend on the key and the row's number alone: all figures about some rows that are worked out with one key
+    are about the same observations, whatever rows come with them.
     """
-    size = jax.tree.leaves(block.data)[0].shape[0]
-    numbers = block.start + jnp.arange(size)
-    observe_key = jax.random.split(key)[0]
-
-    def observe(row: PyTree[Array], number: Array) -> PyTree[Array]:
-        return model.observation(row, key=jax.random.fold_in(observe_key, number))
-
-    seen = jax.vmap(observe)(block.data, numbers)
-    return Batch(seen, numbers, jnp.ones(size, bool), jnp.ones((), int), jnp.zeros((), int))
-
-
-def draw_key(block: RowBlock, *, key: PRNGKeyArray) -> PRNGKeyArray:
-    """The key of a block's draws of latents."""
-    return jax.random.fold_in(jax.random.split(key)[1], block.start)
+    observe_key, draw_key = jax.random.split(key)
+    seen = model.observation(row, key=jax.random.fold_in(observe_key, number))
+    one = jax.tree.map(lambda array: array[None], seen)
+    batch = Batch(one, number[None], jnp.ones(1, bool), jnp.ones((), int), jnp.zeros((), int))
+    return batch, jax.random.fold_in(draw_key, number)

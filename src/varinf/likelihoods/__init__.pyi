@@ -13,4 +13,5 @@ from ._observation import Rescaled as Rescaled
 from ._observation import Standardized as Standardized
 from ._observation import Whole as Whole
 from ._poisson import Poisson as Poisson
+from ._table import LIKELIHOOD_OF as LIKELIHOOD_OF
 from ._table import LIKELIHOODS as LIKELIHOODS

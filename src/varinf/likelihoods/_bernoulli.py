@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from varinf import distributions as vd
-from varinf._table import known
+from varinf._checks import known
 from varinf.data import Summary
 from varinf.likelihoods._features import identity
 from varinf.likelihoods._likelihood import AbstractLikelihood, DataOptions, Parts

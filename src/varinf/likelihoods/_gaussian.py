@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpyro.distributions import Normal
 
-from varinf._table import known
+from varinf._checks import known
 from varinf._tree import Constant
 from varinf.data import Summary
 from varinf.distributions import softplus

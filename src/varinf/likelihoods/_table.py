@@ -12,3 +12,6 @@ LIKELIHOODS = Table(
         "poisson": "Poisson",
     },
 )
+
+# Options that mean something to one likelihood alone; the others would pass them over without a word.
+LIKELIHOOD_OF = {"binarize": "bernoulli", "variance": "gaussian"}

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from varinf._table import known
+from varinf._checks import known
 from varinf.data import Summary
 from varinf.distributions import MultivariateNormalDiag
 from varinf.errors import InputError

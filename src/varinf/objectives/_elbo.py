@@ -5,7 +5,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from varinf._table import known
+from varinf._checks import at_least_one, known
 from varinf.errors import InputError
 from varinf.objectives._objective import AbstractObjective, Metrics
 from varinf.objectives._terms import Latent, Request, Terms
@@ -47,7 +47,7 @@ class ELBO(AbstractObjective):
         kl: str = "auto",
         estimator: str = "reparam",
     ):
-        self.num_samples = at_least_one(num_samples)
+        self.num_samples = at_least_one("num_samples", num_samples)
         self.beta = beta if callable(beta) else jnp.asarray(beta, jnp.result_type(float))
         if free_bits < 0:
             raise InputError(f"free_bits must not be negative, got {free_bits:g}")
@@ -96,10 +96,3 @@ class ELBO(AbstractObjective):
         weight = terms.batch.mask.astype(latent.kl.dtype)
         parts = weight @ latent.kl / weight.sum()
         return parts.sum(), jnp.maximum(parts, self.free_bits).sum()
-
-
-def at_least_one(num_samples: int) -> int:
-    """`num_samples`, or an `InputError` if it is less than one."""
-    if num_samples < 1:
-        raise InputError(f"num_samples must be at least 1, got {num_samples}")
-    return num_samples

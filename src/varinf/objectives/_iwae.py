@@ -5,8 +5,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PyTree
 
-from varinf._table import known
-from varinf.objectives._elbo import at_least_one
+from varinf._checks import at_least_one, known
 from varinf.objectives._objective import AbstractObjective, Metrics
 from varinf.objectives._terms import Request, Terms
 
@@ -33,7 +32,7 @@ class IWAE(AbstractObjective):
     estimator: str = eqx.field(static=True)
 
     def __init__(self, num_samples: int = 50, estimator: str = "reparam"):
-        self.num_samples = at_least_one(num_samples)
+        self.num_samples = at_least_one("num_samples", num_samples)
         self.estimator = known("estimator", estimator, ("reparam", "dreg"))
 
     @property

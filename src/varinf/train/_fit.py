@@ -13,6 +13,7 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from varinf import data
+from varinf._checks import at_least_one
 from varinf._tree import named_arrays, trainable
 from varinf.errors import InputError, NonFiniteError
 from varinf.models import AbstractModel
@@ -118,8 +119,8 @@ def fit(
     source, held_out = data.source(x), None if validation is None else data.source(validation)
     if patience is not None and held_out is None:
         raise InputError("patience needs validation data to watch; pass validation=")
-    if patience is not None and patience < 1:
-        raise InputError(f"patience must be at least 1 epoch, got {patience}")
+    if patience is not None:
+        at_least_one("patience", patience)
     if epochs < 0:
         raise InputError(f"epochs must not be negative, got {epochs}")
     summary = data.summarize(source) if summary is None else summary
@@ -140,7 +141,7 @@ def fit(
     monte_carlo = sampled_latents(problem, next(feed.blocks(np.arange(feed.num_rows), 0)), params)
 
     fingerprint = [s.fingerprint for s in jax.tree.leaves(summary)]
-    identity = _identity(key, fingerprint, feed.batch_size, start)
+    identity = _identity(key, fingerprint, feed.batch_size, objective, start)
     kept = None if checkpoints is None else Checkpoints(checkpoints)
     progress = Progress(start, kept, checkpoint_seconds, patience, objective.bound, identity)
     progress.resume()
@@ -166,6 +167,7 @@ def fit(
                 total = epochs * feed.num_batches
                 callback(Boundary(epoch, epochs, progress.steps, total, progress.shown(), epoch_done, current))
             progress.save_if_due()
+    progress.check_finite()
     progress.save()
     best = progress.state.params if progress.best_params is None else progress.best_params
     return Fit(eqx.combine(best, fixed), progress.history, progress.steps, stop_reason, monte_carlo)
@@ -193,13 +195,19 @@ def _feeds(
     return feed, None if held_out is None else Feed(held_out, model.observation, width, width, most_bytes)
 
 
-def _identity(key: PRNGKeyArray, fingerprint: Any, batch_size: int, start: State) -> dict[str, Any]:
+def _identity(
+    key: PRNGKeyArray, fingerprint: Any, batch_size: int, objective: AbstractObjective, start: State
+) -> dict[str, Any]:
     """What must be the same for a fit to go on from a checkpoint, as JSON has it."""
     arrays = str([(name, array.shape, str(array.dtype)) for name, array in named_arrays(start).items()])
+    # a learning rate, a schedule's length, ...: what an optimiser's state holds beside arrays like the parameters
+    numbers = {name: float(array) for name, array in named_arrays(start.opt_state).items() if array.ndim == 0}
     return {
         "key": _key_data(key).tolist(),
         "data": fingerprint,
         "batch_size": batch_size,
+        "objective": eqx.tree_pformat(objective, short_arrays=False),
+        "optimizer": {name: repr(number) for name, number in numbers.items()},
         "arrays": hashlib.sha256(arrays.encode()).hexdigest(),
     }
 

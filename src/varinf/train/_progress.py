@@ -95,14 +95,8 @@ class Progress:
         """
         if self._checkpoints is None or self._saved_step == self.steps:
             return
+        self.check_finite()
         arrays = named_arrays(self.state)
-        for name, array in named_arrays(self.state.params).items():
-            if not np.isfinite(array).all():
-                raise NonFiniteError(
-                    f"the parameters {name} are no longer finite after step {self.steps}; "
-                    "lower the learning rate or clip the gradients",
-                    self.steps,
-                )
         if self.best_params is not None:
             arrays |= {_BEST + name: array for name, array in named_arrays(self.best_params).items()}
         meta = {
@@ -115,6 +109,20 @@ class Progress:
         }
         self._checkpoints.save(self.steps, arrays, meta)
         self._saved_at, self._saved_step = time.monotonic(), self.steps
+
+    def check_finite(self) -> None:
+        """Refuse parameters that are no numbers, as the loss before the last step does not show.
+
+        Raises:
+            NonFiniteError: with the name of the first.
+        """
+        for name, array in named_arrays(self.state.params).items():
+            if not np.isfinite(array).all():
+                raise NonFiniteError(
+                    f"the parameters {name} are no longer finite after step {self.steps}; "
+                    "lower the learning rate or clip the gradients",
+                    self.steps,
+                )
 
     def resume(self) -> None:
         """Go on from the newest checkpoint, if there is one.
