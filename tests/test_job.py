@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+import varinf as vi
 from varinf import data, job
 from varinf.config import make_settings
 from varinf.errors import InputError
@@ -43,3 +44,21 @@ def test_the_draws_of_a_fit_s_own_figures_depend_on_its_seed_alone():
     keys = [job.evaluation_key(make_settings(options)) for options in ({}, {"epochs": 3}, {"seed": 1})]
     first, same, other = (jax.random.key_data(key).tolist() for key in keys)
     assert first == same != other
+
+
+def test_what_is_made_keeps_the_digits_of_a_column_far_from_zero(rng):
+    # beside 1.6e9, numbers in single precision lie 128 apart
+    x = np.stack([1.6e9 + rng.normal(size=60), rng.normal(size=60)], axis=1)
+    summary = data.summarize(data.source(x))
+    model = vi.VAE.build(
+        event_shape=(2,), hidden=(4,), latent_dim=2, likelihood="gaussian", summary=summary, key=jax.random.key(0)
+    )
+    made = [
+        job.reconstructions(model, data.source(x)),
+        job.between(model, data.source(x), 0, 1, 5),
+        job.samples(model, 60, mean=False, key=jax.random.key(1)),
+        job.samples(model, 60, mean=True, key=jax.random.key(1)),
+    ]
+    for rows in made:
+        assert np.abs(rows[:, 0] - 1.6e9).max() < 10
+        assert len(np.unique(rows[:, 0])) == len(rows)

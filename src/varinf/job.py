@@ -271,7 +271,7 @@ def codes(model: models.VAE, source: data.Source) -> tuple[np.ndarray, np.ndarra
 def reconstructions(model: models.VAE, source: data.Source) -> np.ndarray:
     """The decoder's means at the posterior means, `[n, *event]`, computed in blocks."""
     parts = [
-        np.asarray(_decoded(model, _encoded(model, block.data)[0]))[: block.count]
+        _decoded(model, _encoded(model, block.data)[0])[: block.count]
         for block in evaluate.row_blocks(model, source, _BLOCK)
     ]
     return np.concatenate(parts)
@@ -288,7 +288,13 @@ def between(model: models.VAE, source: data.Source, first: int, second: int, ste
             raise InputError(f"expected row numbers from 0 to {len(source) - 1}, got {row}")
     (start, end), _ = codes(model, data.Subset(source, np.array([first, second])))
     share = np.linspace(0, 1, steps)[:, None]
-    return np.asarray(_decoded(model, jnp.asarray((1 - share) * start + share * end, start.dtype)))
+    return _decoded(model, jnp.asarray((1 - share) * start + share * end, start.dtype))
+
+
+def samples(model: models.VAE, num_samples: int, *, mean: bool, key: PRNGKeyArray) -> np.ndarray:
+    """Draws from p(x), or the decoder's means at draws of z, `[num_samples, *event]`."""
+    with jax.enable_x64(True):
+        return np.asarray(model.sample(num_samples, key=key, mean=mean))
 
 
 def event_shape(model: models.VAE) -> tuple[int, ...]:
@@ -370,13 +376,20 @@ def _encoded(model: models.VAE, prepared: Array) -> tuple[Array, Array]:
     return q.mean, jnp.sqrt(q.variance)
 
 
+def _decoded(model: models.VAE, codes: Array) -> np.ndarray:
+    # The network works in single precision, the way back to the units of the data in double: so do columns such as
+    # 1e9 ± 1 keep their digits.
+    with jax.enable_x64(True):
+        return np.asarray(_decode(model, codes))
+
+
 @eqx.filter_jit
-def _decoded(model: models.VAE, codes: Array) -> Array:
+def _decode(model: models.VAE, codes: Array) -> Array:
     return model.decode(codes).mean
 
 
 def _write_snapshot(path: Path, model: models.VAE, codes: Array) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    np.save(buffer, np.asarray(_decoded(model, codes)))
+    np.save(buffer, _decoded(model, codes))
     write_file(path, buffer.getvalue())

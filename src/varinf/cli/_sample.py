@@ -24,12 +24,11 @@ def sample(
 
     opened = Run.open(run)
     import jax
-    import numpy as np
 
     from varinf import job
 
     spec = job.row_spec(opened)
     out = output_path(opened, out, "samples", spec)
     model = job.load_model(opened)
-    write_rows(out, model, np.asarray(model.sample(num, key=jax.random.key(seed), mean=mean)), spec)
+    write_rows(out, model, job.samples(model, num, mean=mean, key=jax.random.key(seed)), spec)
     print(f"{num} samples in {out}")
