@@ -49,12 +49,12 @@ def test_what_is_given_is_taken_and_not_spoken_of():
     assert choice.spoken == ()
 
 
-@pytest.mark.parametrize(("count", "epochs"), [(1, 1000), (128 * 25, 100), (128 * 1000, 20)])
+@pytest.mark.parametrize(("count", "epochs"), [(1, 1000), (64 * 25, 100), (128 * 50, 50), (128 * 1000, 20)])
 def test_about_2500_steps_within_bounds(count, epochs):
     choice = chosen(np.zeros((count, 1)))
     assert choice.epochs == epochs
-    assert choice.patience == max(5, epochs // 10)
-    assert choice.batch_size == min(128, count)
+    assert choice.patience == max(5, epochs // 4)
+    assert choice.batch_size == min(64 if count < 4096 else 128, count)
 
 
 @pytest.mark.parametrize("options", [{"binarize": "dynamic"}, {"binarize": "none"}])

@@ -61,4 +61,4 @@ def test_what_is_made_keeps_the_digits_of_a_column_far_from_zero(rng):
     ]
     for rows in made:
         assert np.abs(rows[:, 0] - 1.6e9).max() < 10
-        assert len(np.unique(rows[:, 0])) == len(rows)
+        assert len(np.unique(rows[:, 0])) > len(rows) // 2

@@ -10,7 +10,7 @@ from varinf.likelihoods import LIKELIHOOD_OF
 
 _STEPS = 2_500  # a default fit has about so many, within these numbers of epochs
 _EPOCHS = (20, 1000)
-_BATCH_SIZE = 128
+_BATCH_SIZE, _SMALL_BATCH_SIZE, _SMALL = 128, 64, 4096  # the small one below so many rows
 
 
 class Choice(NamedTuple):
@@ -55,13 +55,13 @@ def choose(settings: Settings, spec: Spec, summary: Summary) -> Choice:
         binarize = "dynamic"
         spoken.append(f"binarize dynamic: a pixel is white with probability value/{scale:g}, drawn anew at each visit")
     train = settings.train
-    batch_size = train.batch_size or min(_BATCH_SIZE, summary.count)
+    batch_size = train.batch_size or min(_SMALL_BATCH_SIZE if summary.count < _SMALL else _BATCH_SIZE, summary.count)
     epochs = train.epochs
     if epochs is None:
         per_epoch = math.ceil(summary.count / batch_size)
         epochs = min(max(_EPOCHS[0], round(_STEPS / per_epoch)), _EPOCHS[1])
         spoken.append(f"epochs {epochs}, about {epochs * per_epoch:,} steps of {batch_size} rows")
-    patience = train.patience or max(5, epochs // 10)
+    patience = train.patience or max(5, epochs // 4)
     model = given.model_dump() | {
         "event_shape": spec.shape,
         "likelihood": likelihood,

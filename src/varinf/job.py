@@ -134,7 +134,7 @@ def fit_run(run: Run, *, say: Callable[[str], None], progress: Callable[[train.B
         validation=_some(rows.held_out, _VALIDATION_ROWS),
         objective=_objective(settings, choice, summary.count),
         optimizer=_optimizer(settings, choice, summary.count),
-        batch_size=None if settings.train.batch_size is None else choice.batch_size,
+        batch_size=choice.batch_size,
         epochs=choice.epochs,
         patience=choice.patience,
         checkpoints=run.checkpoints,

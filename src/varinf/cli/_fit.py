@@ -133,23 +133,23 @@ def fit(
         _option(
             _TRAINING,
             "N",
-            "Stop after N epochs without a better bound on held-out rows, and keep the best model. [default: a tenth "
+            "Stop after N epochs without a better bound on held-out rows, and keep the best model. [default: a quarter "
             "of --epochs, at least 5]",
         ),
     ] = None,
     batch_size: Annotated[
-        int | None, _option(_TRAINING, "N", "Rows in a step. [default: 128, or all if fewer]")
+        int | None, _option(_TRAINING, "N", "Rows in a step. [default: 128; 64 below 4096 rows]")
     ] = None,
     optimizer: Annotated[
         str | None, _option(_TRAINING, "NAME", "adam, adamax, adabelief, lion, rmsprop or sgd. [default: adam]")
     ] = None,
-    learning_rate: Annotated[float | None, _option(_TRAINING, "X", "At its highest. [default: 0.001]")] = None,
+    learning_rate: Annotated[float | None, _option(_TRAINING, "X", "At its highest. [default: 0.003]")] = None,
     schedule: Annotated[
         str | None,
         _option(
             _TRAINING,
             "NAME",
-            "How the learning rate falls: constant, cosine, linear or exponential. [default: constant]",
+            "How the learning rate falls: constant, cosine, linear or exponential. [default: cosine]",
         ),
     ] = None,
     warmup_epochs: Annotated[
