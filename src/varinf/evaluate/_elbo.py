@@ -1,12 +1,11 @@
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, PRNGKeyArray
 
-from varinf.evaluate._rows import RowBlock, one_row, row_blocks
+from varinf.evaluate._rows import RowBlock, drawn, observed, row_blocks
 from varinf.models import AbstractModel
 from varinf.objectives import Request
 
@@ -50,13 +49,11 @@ def elbo(model: AbstractModel, x: Any, num_samples: int = 16, *, key: PRNGKeyArr
 
 @eqx.filter_jit
 def _parts(model: AbstractModel, block: RowBlock, request: Request, key: PRNGKeyArray) -> tuple[Array, Array]:
-    def one(row: PyTree[Array], number: Array) -> tuple[Array, Array]:
-        batch, row_key = one_row(model, row, number, key=key)
-        terms = model.score(batch, model.draw(batch, request, key=row_key), request)
-        kl = jnp.zeros(())
-        for latent in terms.local_latents():
-            sampled = (latent.log_posterior - latent.log_prior).mean()
-            kl += sampled if latent.kl is None else latent.kl.sum()
-        return terms.log_likelihood.mean(), kl
-
-    return jax.vmap(one)(block.data, block.numbers)
+    batch = observed(model, block, key=key)
+    draw = drawn(model, batch, request, jnp.arange(request.num_samples), key=key)
+    terms = model.score(batch, draw, request)
+    kl = jnp.zeros(())
+    for latent in terms.local_latents():
+        sampled = (latent.log_posterior - latent.log_prior).mean(0)
+        kl += sampled if latent.kl is None else latent.kl.sum(-1)
+    return terms.log_likelihood.mean(0), kl

@@ -4,10 +4,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, PRNGKeyArray
 
 from varinf._checks import at_least_one
-from varinf.evaluate._rows import RowBlock, one_row, row_blocks
+from varinf.evaluate._rows import RowBlock, drawn, observed, row_blocks
 from varinf.models import AbstractModel
 from varinf.objectives import Request
 
@@ -48,42 +48,36 @@ def log_likelihood(
         InputError: the rows cannot be observed by the model; or it has a global latent.
     """
     at_least_one("num_samples", num_samples)
-    request = Request(_DRAWS, closed_form_kl=False, stop_posterior=False)
     estimates = []
     for block in row_blocks(model, x, _ROWS, numbers):
-        estimate = _estimate(model, block, jnp.asarray(num_samples), request, key)
+        estimate = _estimate(model, block, jnp.asarray(num_samples), key)
         estimates.append(np.stack(estimate)[:, : block.count])
     return LogLikelihood(*np.concatenate(estimates, axis=1))
 
 
 @eqx.filter_jit
-def _estimate(
-    model: AbstractModel, block: RowBlock, num_samples: Array, request: Request, key: PRNGKeyArray
-) -> tuple[Array, Array]:
-    draws = request.num_samples
+def _estimate(model: AbstractModel, block: RowBlock, num_samples: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
+    request = Request(_DRAWS, closed_form_kl=False, stop_posterior=False)
+    batch = observed(model, block, key=key)
 
-    def one(row: PyTree[Array], number: Array) -> tuple[Array, Array]:
-        batch, row_key = one_row(model, row, number, key=key)
+    def log_weights(draws: Array) -> Array:
+        return model.score(batch, drawn(model, batch, request, draws, key=key), request).log_weights()
 
-        def log_weights(i: Array) -> Array:
-            drawn = model.draw(batch, request, key=jax.random.fold_in(row_key, i))
-            wanted = i * draws + jnp.arange(draws) < num_samples
-            return jnp.where(wanted, model.score(batch, drawn, request).log_weights()[:, 0], -jnp.inf)
+    def add(i: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        # Σ w and Σ w², each held relative to the largest weight up to now
+        largest, first, second = carry
+        draws = i * _DRAWS + jnp.arange(_DRAWS)
+        new = jnp.where((draws < num_samples)[:, None], log_weights(draws), -jnp.inf)
+        top = jnp.maximum(largest, new.max(0))
+        safe = jnp.where(jnp.isfinite(top), top, 0.0)
+        rescale, relative = jnp.exp(largest - safe), jnp.exp(new - safe)
+        return top, first * rescale + relative.sum(0), second * rescale**2 + (relative**2).sum(0)
 
-        def add(i: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            # Σ w and Σ w², each held relative to the largest weight up to now
-            largest, first, second = carry
-            new = log_weights(i)
-            top = jnp.maximum(largest, new.max())
-            safe = jnp.where(jnp.isfinite(top), top, 0.0)
-            rescale, relative = jnp.exp(largest - safe), jnp.exp(new - safe)
-            return top, first * rescale + relative.sum(), second * rescale**2 + (relative**2).sum()
-
-        dtype = jax.eval_shape(log_weights, jnp.zeros((), int)).dtype
-        start = (jnp.full((), -jnp.inf, dtype), jnp.zeros((), dtype), jnp.zeros((), dtype))
-        largest, first, second = jax.lax.fori_loop(0, -(-num_samples // draws), add, start)
-        # var(mean w) / mean(w)², with the unbiased variance of w
-        spread = jnp.maximum(second / first**2 - 1 / num_samples, 0) * num_samples / jnp.maximum(num_samples - 1, 1)
-        return largest + jnp.log(first) - jnp.log(num_samples), jnp.sqrt(spread)
-
-    return jax.vmap(one)(block.data, block.numbers)
+    size = block.numbers.shape[0]
+    dtype = jax.eval_shape(log_weights, jnp.arange(_DRAWS)).dtype
+    start = (jnp.full(size, -jnp.inf, dtype), jnp.zeros(size, dtype), jnp.zeros(size, dtype))
+    largest, first, second = jax.lax.fori_loop(0, -(-num_samples // _DRAWS), add, start)
+    value = largest + jnp.log(first) - jnp.log(num_samples)
+    # var(mean w) / mean(w)², with the unbiased variance of w
+    spread = jnp.maximum(second / first**2 - 1 / num_samples, 0) * num_samples / jnp.maximum(num_samples - 1, 1)
+    return value, jnp.sqrt(spread)

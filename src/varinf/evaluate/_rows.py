@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from varinf import data
 from varinf.models import AbstractModel
-from varinf.objectives import Batch
+from varinf.objectives import Batch, Draw, Request
 
 
 class RowBlock(NamedTuple):
@@ -50,16 +51,38 @@ def row_blocks(model: AbstractModel, x: Any, size: int, numbers: np.ndarray | No
         yield RowBlock(jax.tree.map(jnp.asarray, prepared), jnp.asarray(numbers[rows]), jnp.asarray(count))
 
 
-def one_row(
-    model: AbstractModel, row: PyTree[Array], number: Int[Array, ""], *, key: PRNGKeyArray
-) -> tuple[Batch, PRNGKeyArray]:
-    """A row as a batch of one, with random observations (binarised pixels) drawn once; and the key of its draws.
+def observed(model: AbstractModel, block: RowBlock, *, key: PRNGKeyArray) -> Batch:
+    """A block as a batch, with random observations (binarised pixels) drawn once.
 
-    Both depend on the key and the row's number alone: all figures about some rows that are worked out with one key
-    are about the same observations, whatever rows come with them.
+    What is drawn for a row depends on the key and the row's number alone: all figures about some rows that are
+    worked out with one key are about the same observations.
     """
-    observe_key, draw_key = jax.random.split(key)
-    seen = model.observation(row, key=jax.random.fold_in(observe_key, number))
-    one = jax.tree.map(lambda array: array[None], seen)
-    batch = Batch(one, number[None], jnp.ones(1, bool), jnp.ones((), int), jnp.zeros((), int))
-    return batch, jax.random.fold_in(draw_key, number)
+    observe_key = jax.random.split(key)[0]
+
+    def observe(row: PyTree[Array], number: Array) -> PyTree[Array]:
+        return model.observation(row, key=jax.random.fold_in(observe_key, number))
+
+    return _batch(jax.vmap(observe)(block.data, block.numbers), block.numbers)
+
+
+def drawn(
+    model: AbstractModel, batch: Batch, request: Request, draws: Int[Array, " samples"], *, key: PRNGKeyArray
+) -> Draw:
+    """The draws of these numbers for each row, each a function of the key, the row's number and its own."""
+    latents_key = jax.random.split(key)[1]
+
+    def latents(draw: Array, row: PyTree[Array], number: Array) -> PyTree[Array]:
+        own_key = jax.random.fold_in(jax.random.fold_in(latents_key, number), draw)
+        alone = _batch(jax.tree.map(lambda array: array[None], row), number[None])
+        one = model.draw(alone, request._replace(num_samples=1), key=own_key)
+        return jax.tree.map(lambda array: array[0, 0], one.latents)
+
+    of_rows = jax.vmap(latents, (None, 0, 0))
+    # The draws of all rows at once are for what goes with them; they themselves are not used.
+    together = model.draw(batch, request._replace(num_samples=draws.shape[0]), key=key)
+    each = jax.vmap(of_rows, (0, None, None))(draws, batch.data, batch.rows)
+    return eqx.tree_at(lambda draw: draw.latents, together, each)
+
+
+def _batch(rows: PyTree[Array], numbers: Int[Array, " rows"]) -> Batch:
+    return Batch(rows, numbers, jnp.ones(numbers.shape, bool), jnp.ones((), int), jnp.zeros((), int))
