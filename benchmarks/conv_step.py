@@ -24,6 +24,7 @@ from jax import lax
 from torch import nn
 from torch.nn import functional
 
+from benchmarks._compare import report
 from varinf.distributions import softplus
 from varinf.networks import ConvDecoder, ConvEncoder
 
@@ -137,10 +138,11 @@ def main() -> None:
 
     medians = {name: statistics.median(values) for name, values in times.items()}
     best = min((name for name in medians if name.startswith("torch")), key=medians.__getitem__)
-    print(f"{'':40}  median    best  ms/step   ratio to the best PyTorch    loss (nats)")
+    lines = [f"{'':40}  median    best  ms/step   ratio to the best PyTorch    loss (nats)"]
     for name, values in times.items():
         ratio = medians[name] / medians[best]
-        print(f"{name:40}  {medians[name]:6.1f}  {min(values):6.1f}  {ratio:18.2f}  {losses[name]:24.1f}")
+        lines.append(f"{name:40}  {medians[name]:6.1f}  {min(values):6.1f}  {ratio:18.2f}  {losses[name]:24.1f}")
+    report("conv_step", "\n".join(lines))
 
 
 if __name__ == "__main__":
