@@ -13,7 +13,7 @@ ROOMS = [
     {"distributions", "networks", "data"},
     {"likelihoods", "posteriors", "objectives"},
     {"models"},
-    {"train", "infer", "evaluate"},
+    {"train", "inference", "evaluate"},
     {"config", "run", "choice", "job"},
     {"estimators", "report"},
     {"cli"},

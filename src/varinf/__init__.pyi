@@ -1,6 +1,7 @@
 from . import data as data
 from . import distributions as distributions
 from . import evaluate as evaluate
+from . import inference as inference
 from . import likelihoods as likelihoods
 from . import models as models
 from . import networks as networks
@@ -9,7 +10,9 @@ from . import posteriors as posteriors
 from . import train as train
 from .errors import InputError as InputError
 from .errors import NonFiniteError as NonFiniteError
+from .inference import infer as infer
 from .models import VAE as VAE
+from .models import LogDensity as LogDensity
 from .models import load as load
 from .models import save as save
 from .objectives import ELBO as ELBO

@@ -56,6 +56,23 @@ def test_parts_of_a_factorised_pair_are_one_for_each_dimension(float64):
 
 @pytest.mark.parametrize(("q_batch", "p_batch"), [(..., ...), (..., 0), (0, ...), (0, 1)])
 @pytest.mark.parametrize("p_diagonal", [False, True])
+def test_low_rank(float64, q_batch, p_batch, p_diagonal):
+    factor = TRIL[0][..., :2]
+    q = vd.LowRankMultivariateNormal(LOC[0][q_batch], factor[q_batch], SCALE[0][q_batch] ** 2)
+    q_covariance = (factor @ np.swapaxes(factor, -1, -2) + SCALE[0][..., None] ** 2 * np.eye(D))[q_batch]
+    tril = SCALE[1][..., None] * np.eye(D) if p_diagonal else TRIL[1]
+    p_covariance = (tril @ np.swapaxes(tril, -1, -2))[p_batch]
+    p = (
+        DIAGONAL["diag"](LOC[1][p_batch], SCALE[1][p_batch])
+        if p_diagonal
+        else vd.MultivariateNormal(LOC[1][p_batch], scale_tril=tril[p_batch])
+    )
+    expected = _kl_by_matrices(LOC[0][q_batch], q_covariance, LOC[1][p_batch], p_covariance)
+    np.testing.assert_allclose(vd.kl_divergence(q, p), expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize(("q_batch", "p_batch"), [(..., ...), (..., 0), (0, ...), (0, 1)])
+@pytest.mark.parametrize("p_diagonal", [False, True])
 @pytest.mark.parametrize("q_diagonal", [False, True])
 def test_full_covariances(float64, q_batch, p_batch, q_diagonal, p_diagonal):
     def one(i, batch, diagonal):

@@ -1,5 +1,6 @@
 """Closed-form Kullback-Leibler divergences, in nats."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -128,6 +129,24 @@ def _diagonal_matrix(scale):
 @_rule(MultivariateNormalDiag, nd.MultivariateNormal)
 def _(q, p):
     return _full(q.loc, _diagonal_matrix(q.scale_diag), p.loc, p.scale_tril)
+
+
+@_rule(nd.LowRankMultivariateNormal, MultivariateNormalDiag)
+def _(q, p):
+    # of a diagonal p, the cross entropy depends on the mean and the variances alone
+    cross = _normal(q.loc, jnp.sqrt(q.variance), p.loc, p.scale_diag) + 0.5 * jnp.log(2 * jnp.pi * jnp.e * q.variance)
+    return (cross.sum(-1) - q.entropy())[..., None]
+
+
+@_rule(nd.LowRankMultivariateNormal, nd.MultivariateNormal)
+def _(q, p):
+    dim, shift = q.loc.shape[-1], q.loc - p.loc
+    root = jnp.concatenate([q.cov_factor, _diagonal_matrix(jnp.sqrt(q.cov_diag))], axis=-1)
+    columns = jnp.concatenate([jnp.broadcast_to(root, (*shift.shape, root.shape[-1])), shift[..., None]], axis=-1)
+    tril = jnp.broadcast_to(p.scale_tril, (*shift.shape, dim))
+    squares = (jax.scipy.linalg.solve_triangular(tril, columns, lower=True) ** 2).sum((-2, -1))
+    log_det = jnp.log(jnp.abs(jnp.diagonal(tril, axis1=-2, axis2=-1))).sum(-1)
+    return (0.5 * (squares + dim * math.log(2 * math.pi)) + log_det - q.entropy())[..., None]
 
 
 def _as_vector(q: nd.Independent) -> MultivariateNormalDiag | None:

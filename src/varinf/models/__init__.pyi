@@ -1,7 +1,10 @@
 from ._decoder import Decoder as Decoder
+from ._log_density import LogDensity as LogDensity
 from ._model import AbstractModel as AbstractModel
+from ._numpyro import NumpyroModel as NumpyroModel
 from ._save import from_arrays as from_arrays
 from ._save import load as load
 from ._save import save as save
 from ._table import MODELS as MODELS
+from ._target import AbstractTarget as AbstractTarget
 from ._vae import VAE as VAE

@@ -9,7 +9,12 @@ class AbstractFamily(eqx.Module):
     """A family of distributions q over a vector, indexed by an unconstrained vector of parameters.
 
     The parameters may be free (a row for each datum, or one for all) or a network's output (`Amortized`).
+
+    Attributes:
+        closed_under: the linear maps that lead from a member of the family to a member: "diagonal" or "triangular".
     """
+
+    closed_under: eqx.AbstractClassVar[str]
 
     @abc.abstractmethod
     def num_parameters(self, dim: int) -> int:
@@ -18,3 +23,30 @@ class AbstractFamily(eqx.Module):
     @abc.abstractmethod
     def __call__(self, parameters: Float[Array, "*batch parameters"]) -> Distribution:
         """The member of the family at these parameters: batch shape `[*batch]`, event shape `[dim]`."""
+
+    @abc.abstractmethod
+    def moved(
+        self, parameters: Float[Array, " parameters"], shift: Float[Array, " dim"], scale: Float[Array, "..."]
+    ) -> Distribution:
+        """The distribution of shift + scale u, where u is of the member of the family at these parameters.
+
+        Args:
+            parameters: of u's distribution.
+            shift: `[dim]`.
+            scale: `[dim]`, a factor for each component, or a lower triangular matrix `[dim, dim]`; as `closed_under`
+                has it.
+        """
+
+    @abc.abstractmethod
+    def standard(self, dim: int) -> Float[Array, " parameters"]:
+        """Parameters at which q is N(0, I), or near it."""
+
+    @abc.abstractmethod
+    def num_noise(self, dim: int) -> int:
+        """How many standard normal numbers make a draw."""
+
+    @abc.abstractmethod
+    def from_noise(
+        self, parameters: Float[Array, " parameters"], noise: Float[Array, "draws noise"]
+    ) -> Float[Array, "draws dim"]:
+        """Draws from q, made of standard normal numbers so that gradients pass through."""

@@ -1,3 +1,6 @@
 from varinf._table import Table
 
-POSTERIORS = Table("posterior", "varinf.posteriors", {"mean_field": "MeanField", "full_rank": "FullRank"})
+_FAMILIES = {"mean_field": "MeanField", "full_rank": "FullRank", "low_rank": "LowRank"}
+POSTERIORS = Table("posterior", "varinf.posteriors", _FAMILIES)
+# and those that only a known density has, of which there is one q
+DENSITY_POSTERIORS = Table("posterior", "varinf.posteriors", _FAMILIES | {"laplace": "Laplace"})

@@ -1,0 +1,2 @@
+from ._infer import infer as infer
+from ._result import Inference as Inference

@@ -1,0 +1,32 @@
+"""Standard normal numbers whose averages are good for their number."""
+
+import numpy as np
+from scipy import special
+from scipy.stats import qmc
+
+_MOST_SOBOL = 512  # dimensions beyond which a Sobol sequence of some thousand points is no better than chance
+
+
+def normal_draws(count: int, dim: int, seed: int, *, match: bool) -> np.ndarray:
+    """`[count, dim]` numbers in pairs of z and −z: a scrambled Sobol sequence where that helps, else random ones.
+
+    Args:
+        count: how many, an even number.
+        dim: numbers in each.
+        seed: of the scrambling.
+        match: whether to give them the second moments of N(0, I), where there are enough of them, so that averages of
+            quadratic functions are exact; averages of others are then no longer without bias.
+    """
+    half = count // 2
+    if dim <= _MOST_SOBOL:
+        points = qmc.Sobol(dim, rng=np.random.default_rng(seed)).random(half)
+        draws = special.ndtri(np.clip(points, 1e-12, 1 - 1e-12))
+    else:
+        draws = np.random.default_rng(seed).standard_normal((half, dim))
+    if match:
+        if half >= 1.5 * dim:
+            factor = np.linalg.cholesky(draws.T @ draws / half)
+            draws = np.linalg.solve(factor, draws.T).T
+        else:
+            draws /= np.sqrt((draws**2).mean(0))
+    return np.concatenate([draws, -draws])

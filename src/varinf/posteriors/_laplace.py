@@ -1,0 +1,41 @@
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+from numpyro.distributions import MultivariateNormal
+
+from varinf.distributions import MultivariateNormalDiag
+from varinf.posteriors._family import AbstractFamily
+
+
+class Laplace(AbstractFamily):
+    """N(0, I) and nothing else: moved to the mode of a density and scaled by its curvature there, Laplace's method.
+
+    Source: MacKay 2003, chapter 27.
+    """
+
+    closed_under: ClassVar[str] = "triangular"
+
+    def num_parameters(self, dim: int) -> int:
+        return dim
+
+    def __call__(self, parameters: Float[Array, "*batch parameters"]) -> MultivariateNormalDiag:
+        centre = jax.lax.stop_gradient(parameters)
+        return MultivariateNormalDiag(centre, jnp.ones_like(centre))
+
+    def moved(
+        self, parameters: Float[Array, " parameters"], shift: Float[Array, " dim"], scale: Float[Array, "..."]
+    ) -> MultivariateNormal:
+        return MultivariateNormal(shift + scale @ parameters, scale_tril=scale)
+
+    def standard(self, dim: int) -> Float[Array, " parameters"]:
+        return jnp.zeros(dim)
+
+    def num_noise(self, dim: int) -> int:
+        return dim
+
+    def from_noise(
+        self, parameters: Float[Array, " parameters"], noise: Float[Array, "draws noise"]
+    ) -> Float[Array, "draws dim"]:
+        return jax.lax.stop_gradient(parameters) + noise

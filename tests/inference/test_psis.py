@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from varinf.inference._psis import smooth
+
+
+@pytest.mark.parametrize("k", [0.2, 0.5, 0.7, 0.9])
+def test_khat_of_ratios_whose_tail_is_known(k):
+    # Ratios U^−k of a uniform U are a generalised Pareto distribution of shape k above 1.
+    uniform = np.random.default_rng(0).random((30, 50_000))
+    # the standard error of one is (1 + k) / √671
+    assert np.mean([smooth(-k * np.log(row)).khat for row in uniform]) == pytest.approx(k, abs=0.03)
+
+
+def test_khat_of_two_normals():
+    # ln p/q of N(0, 1) by q = N(0, s²) grows as x² (1/s² − 1) / 2: a tail of shape 1 − s²
+    s = np.sqrt(0.4)
+    x = s * np.random.default_rng(1).standard_normal(400_000)
+    assert smooth(0.5 * x**2 / s**2 - 0.5 * x**2).khat == pytest.approx(0.6, abs=0.08)
+
+
+def test_smoothed_weights_are_normalised_keep_their_order_and_come_nearer_to_the_truth():
+    rng, s = np.random.default_rng(2), np.sqrt(0.5)
+    plain, smoothed = [], []
+    for _ in range(300):
+        x = s * rng.standard_normal(500)
+        ratios = 0.5 * x**2 / s**2 - 0.5 * x**2
+        weights = np.exp(smooth(ratios).log_weights)
+        assert weights.sum() == pytest.approx(1)
+        assert (np.diff(weights[np.argsort(ratios)]) >= 0).all()
+        raw = np.exp(ratios - ratios.max())
+        smoothed.append(weights @ x**2)
+        plain.append(raw @ x**2 / raw.sum())
+    assert np.var(smoothed) < np.var(plain)
+    assert np.mean(smoothed) == pytest.approx(1, abs=0.1)  # without weights it would be 0.5
+
+
+def test_constant_ratios_to_rounding():
+    noise = 1e-13 * np.random.default_rng(3).standard_normal(1000)
+    assert smooth(5 + noise, rounding=1e-12).khat == 0
+    assert smooth(np.zeros(1000)).khat == 0
+
+
+def test_ratios_of_any_size():
+    huge = 1e6 * np.random.default_rng(4).standard_normal(1000)
+    assert np.isfinite(smooth(huge).log_weights).all()
