@@ -53,7 +53,7 @@ def test_a_family_in_moved_coordinates(_, family, dim):
     np.testing.assert_allclose(family(standard).variance, 1, atol=0.2)
     parameters = standard + 0.3 * rng.normal(size=standard.shape)
     tril = np.tril(rng.normal(size=(dim, dim)), -1) + np.diag(rng.uniform(0.5, 2, dim))
-    scale = np.diagonal(tril) if family.closed_under == "diagonal" else tril
+    scale = tril if family.triangular else np.diagonal(tril)
     frame = Frame(jnp.asarray(rng.normal(size=dim)), jnp.asarray(scale))
     noise = normal_draws(1 << 17, family.num_noise(dim), 0, match=False)
     u = family.from_noise(parameters, jnp.asarray(noise))

@@ -138,8 +138,8 @@ def improve(
     target: AbstractTarget,
     family: AbstractFamily,
     frame: Frame,
-    noise: Noise,
     parameters: Float[Array, " parameters"],
+    noise: Noise,
     max_steps: Int[Array, ""],
     gain: Float[Array, ""],
 ) -> tuple[Minimum, Float[Array, ""]]:
@@ -174,7 +174,7 @@ def _newton(target: AbstractTarget, z: Float[Array, " dim"]) -> Float[Array, " d
 def _curved(target: AbstractTarget, family: AbstractFamily, mode: Float[Array, " dim"]) -> Frame:
     """About the mode, scaled by the curvature; not a number where that is not of a maximum."""
     curvature = -jax.hessian(target.log_density)(mode)
-    if family.closed_under == "diagonal":
+    if not family.triangular:
         return Frame(mode, 1 / jnp.sqrt(jnp.diagonal(curvature)))
     # Σ = (C Cᵀ)⁻¹ for the Cholesky factor C of the reversed matrix, whose inverse is again triangular
     reverse = jnp.linalg.cholesky(curvature[::-1, ::-1])[::-1, ::-1]
@@ -183,4 +183,4 @@ def _curved(target: AbstractTarget, family: AbstractFamily, mode: Float[Array, "
 
 
 def _as_scale(family: AbstractFamily, scale: Float[Array, " dim"]) -> Array:
-    return scale if family.closed_under == "diagonal" else jnp.diag(scale)
+    return jnp.diag(scale) if family.triangular else scale

@@ -73,53 +73,75 @@ def infer(
     else:
         target = NumpyroModel(model, args, kwargs, key=site_key)
     starts = _starts(target, num_restarts, key=start_key)
-    dim = starts.shape[1]
-    seed = int(jax.random.randint(draw_key, (), 0, 2**31 - 1))
-    width = family.num_noise(dim)
-    count = _CHUNK * math.ceil(3 * width / _CHUNK)  # with fewer, a full covariance would be fitted to the draws
-    most = max(count, min(max_draws, _MOST_NUMBERS // width))
-    chunks = np.zeros((math.ceil(most / _CHUNK), _CHUNK, width), starts.dtype)
-
-    def noise(stage: int, count: int) -> Noise:
-        used = count // _CHUNK
-        chunks[:used] = normal_draws(count, width, seed + stage, match=True).reshape(used, _CHUNK, width)
-        return Noise(jnp.array(chunks), jnp.asarray(used))
-
-    frames, values, curved = begin(target, family, starts, noise(0, count))
+    noise = _Noise(family.num_noise(starts.shape[1]), max_draws, starts.dtype, _seed(draw_key), family.triangular)
+    frames, values, curved = begin(target, family, starts, noise.stage(0))
     best = int(jnp.argmin(values))
     if not math.isfinite(values[best]):
         raise InputError("the log density is not finite about any start; give a better one")
     frame = jax.tree.map(lambda leaf: leaf[best], frames)
-    parameters = family.standard(dim).astype(starts.dtype)
-    history: dict[str, list[float]] = {"draws": [], "elbo": [], "steps": []}
-    stage, converged = 0, False
-    while True:
-        found, before = improve(
-            target, family, frame, noise(stage, count), parameters, jnp.asarray(max_steps), jnp.asarray(elbo_tol / 100)
-        )
-        parameters, value = found.x, float(found.value)
-        history["draws"].append(count)
-        history["elbo"].append(-value)
-        history["steps"].append(int(found.steps))
-        # what single precision cannot tell is no gain
-        least = max(elbo_tol, 32 * float(jnp.finfo(starts.dtype).eps) * abs(value))
-        settled = stage > 0 and float(before) - value < least
-        stage += 1
-        if settled or count * _GROWTH > most:
-            break
-        count *= _GROWTH
-    converged = settled and bool(found.converged)
-    if converged:
-        reason = f"{count} new draws raised the bound by less than {least:.2g} nats"
-    elif not settled:
-        gain = float(before) - value
-        reason = f"new draws still raised the bound by {gain:.2g} nats at {count} draws, the most allowed"
-    else:
-        reason = f"the quasi-Newton method made {max_steps} steps without coming to an end"
-    if posterior == "laplace" and not bool(curved[best]):
+    start = Fitted(target, family, frame, family.standard(starts.shape[1]).astype(starts.dtype))
+    fitted, history, converged, reason = _maximize(start, noise, elbo_tol, max_steps)
+    if family.needs_curvature and not bool(curved[best]):
         converged, reason = False, "the curvature at the mode is not that of a maximum: Laplace's method does not apply"
-    fitted = Fitted(target, family, parameters, frame)
     return measured(fitted, history, converged, reason, elbo_tol, key=result_key)
+
+
+class _Noise:
+    """The fixed draws of each stage, in buffers of one size so that no stage compiles again."""
+
+    def __init__(self, width: int, max_draws: int, dtype: np.dtype, seed: int, many: bool):
+        # with fewer, a full covariance would be fitted to the draws
+        self._first = math.ceil(3 * width / _CHUNK) if many else 1
+        self._most = max(self._first, min(max_draws, _MOST_NUMBERS // width) // _CHUNK)
+        self._buffer = np.zeros((self._most, _CHUNK, width), dtype)
+        self._seed = seed
+
+    def chunks(self, stage: int) -> int:
+        """How many chunks of draws a stage has."""
+        return self._first * _GROWTH**stage
+
+    def is_last(self, stage: int) -> bool:
+        """Whether the next stage would have more draws than are allowed."""
+        return self.chunks(stage + 1) > self._most
+
+    def stage(self, stage: int) -> Noise:
+        """The draws of a stage, new ones for each."""
+        used, (_, _, width) = self.chunks(stage), self._buffer.shape
+        draws = normal_draws(used * _CHUNK, width, self._seed + stage, match=True)
+        self._buffer[:used] = draws.reshape(used, _CHUNK, width)
+        return Noise(jnp.array(self._buffer), jnp.asarray(used))
+
+
+def _maximize(
+    fitted: Fitted, noise: _Noise, elbo_tol: float, max_steps: int
+) -> tuple[Fitted, dict[str, list[float]], bool, str]:
+    """The best q, by stages of ever more draws; their history, whether they converged, and why they ended."""
+    history: dict[str, list[float]] = {"draws": [], "elbo": [], "steps": []}
+    steps, tolerance = jnp.asarray(max_steps), jnp.asarray(elbo_tol / 100)
+    stage = 0
+    while True:
+        found, before = improve(*fitted, noise.stage(stage), steps, tolerance)
+        fitted = fitted._replace(parameters=found.x)
+        value = float(found.value)
+        draws, gain = noise.chunks(stage) * _CHUNK, float(before) - value
+        for name, entry in {"draws": draws, "elbo": -value, "steps": int(found.steps)}.items():
+            history[name].append(entry)
+        # what single precision cannot tell is no gain
+        least = max(elbo_tol, 32 * float(jnp.finfo(found.x.dtype).eps) * abs(value))
+        if stage > 0 and gain < least:
+            if found.converged:
+                return fitted, history, True, f"{draws} new draws raised the bound by less than {least:.2g} nats"
+            reason = f"the quasi-Newton method made {max_steps} steps without coming to an end"
+            return fitted, history, False, reason
+        if noise.is_last(stage):
+            reason = f"new draws still raised the bound by {gain:.2g} nats at {draws} draws, the most allowed"
+            return fitted, history, False, reason
+        stage += 1
+
+
+def _seed(key: PRNGKeyArray) -> int:
+    """A seed for NumPy, read off a key."""
+    return int(jax.random.randint(key, (), 0, 2**31 - 1))
 
 
 def _starts(target: AbstractTarget, count: int, *, key: PRNGKeyArray) -> Array:

@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 _MEMORY = 20
+_STALLED = 2  # steps in a row that gained nothing, after which there is nothing more to gain
 
 
 class Minimum(NamedTuple):
@@ -66,7 +67,7 @@ def minimize(
 
     def goes_on(carry: tuple) -> Array:
         _, _, _, _, left, stalled, steps = carry
-        return (steps < max_steps) & ~((left < gain) & (left >= 0)) & (stalled < 5)
+        return (steps < max_steps) & ~((left < gain) & (left >= 0)) & (stalled < _STALLED)
 
     big = jnp.asarray(jnp.inf, x.dtype)
     start = (x, solver.init(x), x, big, big, jnp.zeros((), int), jnp.zeros((), int))

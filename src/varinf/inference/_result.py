@@ -1,6 +1,6 @@
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -16,25 +16,25 @@ from varinf.inference._psis import smooth
 from varinf.models import AbstractTarget
 from varinf.posteriors import AbstractFamily
 
-_BLOCK, _CHUNK = 4096, 128  # draws in one call, and those whose densities are worked out at once
-_LEAST, _MOST = 8, 256  # blocks that the elbo is worked out from
+_BLOCK, _CHUNK = 1024, 128  # draws in one call, and those whose densities are worked out at once
+_LEAST, _MOST = 8, 1024  # blocks that the elbo is worked out from
 _PROPOSALS = 10  # for each draw that is resampled
 
 
-class Fitted(eqx.Module):
+class Fitted(NamedTuple):
     """A density, and the q that was fitted to it.
 
     Attributes:
         target: the density.
         family: q's.
-        parameters: of u's distribution in the family.
         frame: z = shift + scale u.
+        parameters: of u's distribution in the family.
     """
 
     target: AbstractTarget
     family: AbstractFamily
-    parameters: Float[Array, " parameters"]
     frame: Frame
+    parameters: Float[Array, " parameters"]
 
     def posterior(self) -> Any:
         """q over z."""

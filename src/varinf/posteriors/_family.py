@@ -11,10 +11,13 @@ class AbstractFamily(eqx.Module):
     The parameters may be free (a row for each datum, or one for all) or a network's output (`Amortized`).
 
     Attributes:
-        closed_under: the linear maps that lead from a member of the family to a member: "diagonal" or "triangular".
+        triangular: whether any lower triangular matrix leads from a member of the family to a member; else only a
+            factor for each component does.
+        needs_curvature: whether it means nothing but about a mode, scaled by the curvature there.
     """
 
-    closed_under: eqx.AbstractClassVar[str]
+    triangular: eqx.AbstractClassVar[bool]
+    needs_curvature: eqx.AbstractClassVar[bool]
 
     @abc.abstractmethod
     def num_parameters(self, dim: int) -> int:
@@ -33,8 +36,8 @@ class AbstractFamily(eqx.Module):
         Args:
             parameters: of u's distribution.
             shift: `[dim]`.
-            scale: `[dim]`, a factor for each component, or a lower triangular matrix `[dim, dim]`; as `closed_under`
-                has it.
+            scale: `[dim]`, a factor for each component, or a lower triangular matrix `[dim, dim]`, where the
+                family is `triangular`.
         """
 
     @abc.abstractmethod

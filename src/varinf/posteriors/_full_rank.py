@@ -12,7 +12,8 @@ from varinf.posteriors._mean_field import RAW_ONE, positive
 class FullRank(AbstractFamily):
     """Normal with a full covariance: a mean, and a lower triangular factor with a positive diagonal."""
 
-    closed_under: ClassVar[str] = "triangular"
+    triangular: ClassVar[bool] = True
+    needs_curvature: ClassVar[bool] = False
 
     def num_parameters(self, dim: int) -> int:
         return dim + dim * (dim + 1) // 2

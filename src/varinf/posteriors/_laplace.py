@@ -15,7 +15,8 @@ class Laplace(AbstractFamily):
     Source: MacKay 2003, chapter 27.
     """
 
-    closed_under: ClassVar[str] = "triangular"
+    triangular: ClassVar[bool] = True
+    needs_curvature: ClassVar[bool] = True
 
     def num_parameters(self, dim: int) -> int:
         return dim

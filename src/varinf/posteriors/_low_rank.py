@@ -21,7 +21,8 @@ class LowRank(AbstractFamily):
         rank: columns of F; no more are used than there are dimensions.
     """
 
-    closed_under: ClassVar[str] = "diagonal"
+    triangular: ClassVar[bool] = False
+    needs_curvature: ClassVar[bool] = False
     rank: int = eqx.field(static=True)
 
     def __init__(self, rank: int = 10):

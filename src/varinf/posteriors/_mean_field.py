@@ -13,7 +13,8 @@ _LEAST = 1e-6
 class MeanField(AbstractFamily):
     """Normal with independent components: a mean, and a standard deviation by softplus, for each."""
 
-    closed_under: ClassVar[str] = "diagonal"
+    triangular: ClassVar[bool] = False
+    needs_curvature: ClassVar[bool] = False
 
     def num_parameters(self, dim: int) -> int:
         return 2 * dim
