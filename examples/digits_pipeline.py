@@ -17,14 +17,14 @@ def main():
             (
                 "codes",
                 VariationalAutoencoder(
-                    likelihood="bernoulli", binarize="dynamic", scale=16, max_iter=100, random_state=0
+                    likelihood="bernoulli", binarize="dynamic", scale=16, max_iter=40, random_state=0
                 ),
             ),
             ("scale", StandardScaler()),
             ("classify", LogisticRegression(max_iter=1000)),
         ]
     )
-    search = GridSearchCV(pipeline, {"codes__n_components": [2, 4, 8]}, cv=3)
+    search = GridSearchCV(pipeline, {"codes__n_components": [2, 4, 8]}, cv=2)
     search.fit(x_train, y_train)
 
     results = search.cv_results_

@@ -134,7 +134,7 @@ def test_not_converged_is_said():
     few = vi.infer(counts, np.array([3, 1, 4, 1, 5]), max_draws=128, key=jax.random.key(0))
     assert not few.converged
     assert "at 128 draws, the most allowed" in str(few)
-    short = vi.infer(schools, EFFECTS, ERRORS, False, max_steps=1, key=jax.random.key(0))
+    short = vi.infer(counts, np.array([3, 1, 4, 1, 5]), max_steps=1, key=jax.random.key(0))
     assert not short.converged
     # -x⁴ has no curvature at its mode
     flat = vi.LogDensity(lambda x: -(x**4).sum(), jnp.ones(1))
