@@ -43,7 +43,7 @@ FAMILIES = [*((name, DENSITY_POSTERIORS[name]()) for name in DENSITY_POSTERIORS)
 
 
 @pytest.mark.parametrize(("_", "family"), FAMILIES)
-@pytest.mark.parametrize("dim", [1, 2, 5, 13])
+@pytest.mark.parametrize("dim", [1, 5])
 def test_a_family_in_moved_coordinates(_, family, dim):
     rng = np.random.default_rng(dim)
     standard = family.standard(dim)
@@ -55,12 +55,12 @@ def test_a_family_in_moved_coordinates(_, family, dim):
     tril = np.tril(rng.normal(size=(dim, dim)), -1) + np.diag(rng.uniform(0.5, 2, dim))
     scale = tril if family.triangular else np.diagonal(tril)
     frame = Frame(jnp.asarray(rng.normal(size=dim)), jnp.asarray(scale))
-    noise = normal_draws(1 << 17, family.num_noise(dim), 0, match=False)
+    noise = normal_draws(1 << 15, family.num_noise(dim), 0, match=False)
     u = family.from_noise(parameters, jnp.asarray(noise))
     z, q = frame.z(u), family.moved(parameters, *frame)
     # the change of variables
     np.testing.assert_allclose(q.log_prob(z[:50]), family(parameters).log_prob(u[:50]) - frame.log_det(), rtol=1e-9)
-    np.testing.assert_allclose(z.mean(0), q.mean, atol=0.02 * np.sqrt(q.variance.max()))
-    np.testing.assert_allclose(z.var(0), q.variance, rtol=0.03)
+    np.testing.assert_allclose(z.mean(0), q.mean, atol=0.03 * np.sqrt(q.variance.max()))
+    np.testing.assert_allclose(z.var(0), q.variance, rtol=0.05)
     # the entropy, by which the bound is worked out
-    np.testing.assert_allclose(-family(parameters).log_prob(u).mean(), family(parameters).entropy(), atol=0.02)
+    np.testing.assert_allclose(-family(parameters).log_prob(u).mean(), family(parameters).entropy(), atol=0.05)
