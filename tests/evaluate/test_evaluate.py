@@ -99,5 +99,7 @@ def test_what_cannot_be_observed_is_refused(binarised):
     vae, x = binarised
     with pytest.raises(vi.InputError, match="got values from 1 to 17"):
         vi.evaluate.log_likelihood(vae, x + np.uint8(1), 10, key=KEY)
+    with pytest.raises(vi.InputError, match=r"one for each of the 230 rows, got shape \(3,\)"):
+        vi.evaluate.log_likelihood(vae, x, 10, numbers=np.arange(3), key=KEY)
     with pytest.raises(vi.InputError, match="at least 1"):
         vi.evaluate.log_likelihood(vae, x, 0, key=KEY)

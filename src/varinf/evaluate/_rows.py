@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from varinf import data
+from varinf.errors import InputError
 from varinf.models import AbstractModel
 from varinf.objectives import Batch, Draw, Request
 
@@ -38,11 +39,13 @@ def row_blocks(model: AbstractModel, x: Any, size: int, numbers: np.ndarray | No
         numbers: of the rows, `[n]`; their places if None.
 
     Raises:
-        InputError: values that are not finite, or outside the support.
+        InputError: values that are not finite, or outside the support; numbers of another length.
     """
     source = data.source(x)
     model.observation.check(data.summarize(source))
-    numbers = np.arange(len(source)) if numbers is None else numbers
+    numbers = np.arange(len(source)) if numbers is None else np.asarray(numbers)
+    if numbers.shape != (len(source),):
+        raise InputError(f"numbers: expected one for each of the {len(source)} rows, got shape {numbers.shape}")
     for start in range(0, len(source), size):
         rows = np.arange(start, start + size)
         count = min(size, len(source) - start)
