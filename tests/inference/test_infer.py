@@ -143,6 +143,14 @@ def test_not_converged_is_said():
     assert "Laplace's method does not apply" in refused.stop_reason
 
 
+def test_a_hundred_dimensions():
+    # more dimensions than there are draws in a chunk, whose stages must still be of sizes that suit the sequence
+    scale = jnp.geomspace(0.1, 10, 100)
+    found = vi.infer(vi.LogDensity(dist.Normal(0, scale).to_event(1).log_prob, jnp.ones(100)), key=jax.random.key(0))
+    assert found.converged
+    assert found.elbo == pytest.approx(0, abs=1e-6)
+
+
 def test_restarts_find_the_higher_of_two_modes():
     # a mode of weight 1/100 near the start, and the rest far from it
     parts = dist.Normal(jnp.array([0.0, 6.0]), jnp.array([0.2, 0.2]))

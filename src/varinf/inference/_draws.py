@@ -1,6 +1,8 @@
 """Standard normal numbers whose averages are good for their number."""
 
+import jax
 import numpy as np
+from jaxtyping import PRNGKeyArray
 from scipy import special
 from scipy.stats import qmc
 
@@ -11,7 +13,7 @@ def normal_draws(count: int, dim: int, seed: int, *, match: bool) -> np.ndarray:
     """`[count, dim]` numbers in pairs of z and −z: a scrambled Sobol sequence where that helps, else random ones.
 
     Args:
-        count: how many, an even number.
+        count: how many, a power of two: a Sobol sequence is even for no other.
         dim: numbers in each.
         seed: of the scrambling.
         match: whether to give them the second moments of N(0, I), where there are enough of them, so that averages of
@@ -30,3 +32,8 @@ def normal_draws(count: int, dim: int, seed: int, *, match: bool) -> np.ndarray:
         else:
             draws /= np.sqrt((draws**2).mean(0))
     return np.concatenate([draws, -draws])
+
+
+def seeds(key: PRNGKeyArray, count: int) -> list[int]:
+    """Seeds for NumPy, read off a key."""
+    return np.asarray(jax.random.randint(key, (count,), 0, 2**31 - 1)).tolist()

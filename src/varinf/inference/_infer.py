@@ -11,7 +11,7 @@ from jaxtyping import Array, PRNGKeyArray
 from varinf._checks import at_least_one
 from varinf.errors import InputError
 from varinf.inference._bound import Noise, begin, improve
-from varinf.inference._draws import normal_draws
+from varinf.inference._draws import normal_draws, seeds
 from varinf.inference._result import Fitted, Inference, measured
 from varinf.models import AbstractTarget, NumpyroModel
 from varinf.posteriors import DENSITY_POSTERIORS, AbstractFamily
@@ -49,7 +49,7 @@ def infer(
         posterior: a name in `varinf.posteriors.DENSITY_POSTERIORS`, or a family.
         num_restarts: how many starts to try, in one compiled call; the best is gone on with.
         elbo_tol: nats; of the stopping rule, and of the standard error of the elbo that is reported.
-        max_draws: of the last stage.
+        max_draws: of the last stage; the first has what the family needs, whatever this is.
         max_steps: quasi-Newton steps of one stage.
         key: for the draws and the restarts.
         **kwargs: the NumPyro model's arguments by name.
@@ -73,7 +73,8 @@ def infer(
     else:
         target = NumpyroModel(model, args, kwargs, key=site_key)
     starts = _starts(target, num_restarts, key=start_key)
-    noise = _Noise(family.num_noise(starts.shape[1]), max_draws, starts.dtype, _seed(draw_key), family.triangular)
+    (seed,) = seeds(draw_key, 1)
+    noise = _Noise(family.num_noise(starts.shape[1]), max_draws, starts.dtype, seed, family.triangular)
     frames, values, curved = begin(target, family, starts, noise.stage(0))
     best = int(jnp.argmin(values))
     if not math.isfinite(values[best]):
@@ -90,8 +91,9 @@ class _Noise:
     """The fixed draws of each stage, in buffers of one size so that no stage compiles again."""
 
     def __init__(self, width: int, max_draws: int, dtype: np.dtype, seed: int, many: bool):
-        # with fewer, a full covariance would be fitted to the draws
-        self._first = math.ceil(3 * width / _CHUNK) if many else 1
+        # With fewer than three for each number, a full covariance would be fitted to the draws; a power of two, as
+        # all stages then are.
+        self._first = 1 << (math.ceil(3 * width / _CHUNK) - 1).bit_length() if many else 1
         self._most = max(self._first, min(max_draws, _MOST_NUMBERS // width) // _CHUNK)
         self._buffer = np.zeros((self._most, _CHUNK, width), dtype)
         self._seed = seed
@@ -139,22 +141,14 @@ def _maximize(
         stage += 1
 
 
-def _seed(key: PRNGKeyArray) -> int:
-    """A seed for NumPy, read off a key."""
-    return int(jax.random.randint(key, (), 0, 2**31 - 1))
-
-
 def _starts(target: AbstractTarget, count: int, *, key: PRNGKeyArray) -> Array:
     """Where to begin: the model's own start, and others about it, at all of which the log density is finite."""
     own = target.start
+    if count == 1 and np.isfinite(_checked_log_densities(target, own[None])).all():
+        return own[None]
     others = own + jax.random.uniform(key, (_TRIES * count, len(own)), own.dtype, -_RADIUS, _RADIUS)
     points = jnp.concatenate([own[None], others])
-    try:
-        values = np.asarray(_log_densities(target, points))
-    except InputError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the log density does not run: {error}") from error
+    values = _checked_log_densities(target, points)
     good = np.flatnonzero(np.isfinite(values))
     if len(good) < count:
         blamed = target.blame(own)
@@ -163,6 +157,15 @@ def _starts(target: AbstractTarget, count: int, *, key: PRNGKeyArray) -> Array:
             f"{len(good)} of {len(points)} points about it; look for data outside a site's support, or give a start"
         )
     return points[good[:count]]
+
+
+def _checked_log_densities(target: AbstractTarget, points: Array) -> np.ndarray:
+    try:
+        return np.asarray(_log_densities(target, points))
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the log density does not run: {error}") from error
 
 
 @eqx.filter_jit

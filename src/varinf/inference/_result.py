@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from varinf._checks import at_least_one, known
 from varinf.errors import InputError
 from varinf.inference._bound import Frame
-from varinf.inference._draws import normal_draws
+from varinf.inference._draws import normal_draws, seeds
 from varinf.inference._psis import smooth
 from varinf.models import AbstractTarget
 from varinf.posteriors import AbstractFamily
@@ -92,7 +92,7 @@ class Inference:
             z = self.posterior.sample(key, (num_samples,))
         else:
             known("way to resample", resample, ("psis",))
-            draw_seed, choice_seed = _seeds(key, 2)
+            draw_seed, choice_seed = seeds(key, 2)
             blocks = [self.fitted.block(draw_seed + i) for i in range(-(-_PROPOSALS * num_samples // _BLOCK))]
             z, log_ratios = (np.concatenate(part) for part in zip(*blocks, strict=True))
             weights = np.exp(smooth(log_ratios).log_weights)
@@ -133,7 +133,7 @@ def measured(
     key: PRNGKeyArray,
 ) -> Inference:
     """A result, with its elbo and k-hat from new draws: as many as bring the standard error down to `elbo_tol`."""
-    (seed,), q = _seeds(key, 1), fitted.posterior()
+    (seed,), q = seeds(key, 1), fitted.posterior()
     blocks: list[np.ndarray] = []
     means: list[float] = []
     stderr = math.inf
@@ -156,11 +156,6 @@ def _log_ratios(fitted: Fitted, noise: Float[Array, "draws noise"]) -> tuple[Arr
     z = fitted.frame.z(fitted.family.from_noise(fitted.parameters, noise))
     log_density = jax.lax.map(fitted.target.log_density, z, batch_size=_CHUNK)
     return z, log_density - fitted.posterior().log_prob(z)
-
-
-def _seeds(key: PRNGKeyArray, count: int) -> list[int]:
-    """Seeds for NumPy, read off a key."""
-    return np.asarray(jax.random.randint(key, (count,), 0, 2**31 - 1)).tolist()
 
 
 def _reading(khat: float) -> str:
