@@ -30,10 +30,11 @@ def test_minimise():
     def rosenbrock(x):
         return ((1 - x[:-1]) ** 2 + 100 * (x[1:] - x[:-1] ** 2) ** 2).sum()
 
-    found = jax.jit(lambda x: minimize(rosenbrock, x, 500, 1e-12))(jnp.zeros(6))
+    function = jax.value_and_grad(rosenbrock)
+    found = jax.jit(lambda x: minimize(function, x, 500, 1e-12))(jnp.zeros(6))
     assert found.converged
     np.testing.assert_allclose(found.x, 1, atol=1e-5)
-    stopped = minimize(rosenbrock, jnp.zeros(6), 3, 1e-12)
+    stopped = minimize(function, jnp.zeros(6), 3, 1e-12)
     assert not stopped.converged
     assert stopped.steps == 3
     assert stopped.value < rosenbrock(jnp.zeros(6))

@@ -49,5 +49,10 @@ class MultivariateNormalDiag(Distribution):
     def variance(self):
         return self.scale_diag**2
 
+    @property
+    def covariance_matrix(self):
+        """`[*batch, dim, dim]`."""
+        return self.scale_diag[..., None] ** 2 * jnp.eye(self.scale_diag.shape[-1], dtype=self.scale_diag.dtype)
+
     def entropy(self):
         return (jnp.log(self.scale_diag) + 0.5 * (1 + math.log(2 * math.pi))).sum(-1)

@@ -2,7 +2,8 @@
 
 Once the draws are fixed, the bound is a deterministic function of q's parameters: a quasi-Newton method finds its
 maximum, and knows when it is there (sample average approximation; Giordano, Ingram and Broderick 2024; Burroni, Domke
-and Sheldon 2024).
+and Sheldon 2024). What the density has in common with its parabola at the mode is averaged exactly, and only the rest
+over draws (a control variate; Miller et al. 2017).
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from varinf.inference._optimize import Minimum, minimize
@@ -18,6 +20,7 @@ from varinf.models import AbstractTarget
 from varinf.posteriors import AbstractFamily
 
 _MOST_CURVED = 2048  # dimensions, beyond which no curvature is worked out
+_AT_ONCE = 128  # of its columns
 _MODE_STEPS, _NEWTON_STEPS = 500, 20
 _SPREADS = (1.0, 0.1)  # of the q about a point where the curvature is of no use
 
@@ -42,6 +45,48 @@ class Frame(NamedTuple):
         return jnp.log(jnp.abs(self.scale if self.scale.ndim == 1 else jnp.diagonal(self.scale))).sum()
 
 
+class Parabola(NamedTuple):
+    """−½ weight uᵀ A u, about what ln p is in a frame: its average over q is known.
+
+    Attributes:
+        curvature: A, `[dim, dim]`; None where none was worked out, or the moments of q are not known.
+        weight: how much of it is taken off ln p, 0 where that would make averages over draws no better.
+    """
+
+    curvature: Float[Array, "dim dim"] | None
+    weight: Float[Array, ""]
+
+    def __call__(self, u: Float[Array, "draws dim"]) -> Float[Array, " draws"]:
+        """Its height at each draw."""
+        if self.curvature is None:
+            return jnp.zeros(len(u), u.dtype)
+        return -0.5 * self.weight * ((u @ self.curvature) * u).sum(-1)
+
+    def mean(self, member: "Member") -> Float[Array, ""]:
+        """Its average over q."""
+        if self.curvature is None:
+            return jnp.zeros_like(self.weight)
+        moments: Any = member.family.moments(member.parameters)
+        mean, covariance = moments
+        return -0.5 * self.weight * (mean @ self.curvature @ mean + (self.curvature * covariance).sum())
+
+
+class Member(NamedTuple):
+    """q in a frame: a member of a family. Its float arrays, the family's own among them, are fitted.
+
+    Attributes:
+        family: q's.
+        parameters: of q in the family.
+    """
+
+    family: AbstractFamily
+    parameters: Float[Array, " parameters"]
+
+    def draws(self, noise: Float[Array, "draws noise"]) -> Float[Array, "draws dim"]:
+        """u, made of standard normal numbers."""
+        return self.family.from_noise(self.parameters, noise)
+
+
 class Noise(NamedTuple):
     """Standard normal numbers in chunks, of which the first `used` count: more of them do not compile again.
 
@@ -54,126 +99,170 @@ class Noise(NamedTuple):
     used: Int[Array, ""]
 
 
-class Fixed(NamedTuple):
-    """What the bound depends on beside q's parameters."""
+class Problem(NamedTuple):
+    """What the bound depends on beside q.
+
+    Attributes:
+        target: p.
+        frame: the coordinates q is in.
+        parabola: what is averaged exactly.
+    """
 
     target: AbstractTarget
-    family: AbstractFamily
     frame: Frame
-    noise: Noise
+    parabola: Parabola
 
-    def chunk(self, parameters: Float[Array, " parameters"], i: Int[Array, ""]) -> Float[Array, ""]:
-        """The mean of −ln p over a chunk of draws."""
-        z = self.frame.z(self.family.from_noise(parameters, self.noise.chunks[i]))
-        return -jax.vmap(self.target.log_density)(z).mean()
+    def rest(self, u: Float[Array, "draws dim"]) -> Float[Array, " draws"]:
+        """ln p of each draw, less the parabola."""
+        return jax.vmap(self.target.log_density)(self.frame.z(u)) - self.parabola(u)
 
-    def rest(self, parameters: Float[Array, " parameters"]) -> Float[Array, ""]:
-        """−entropy of q."""
-        q: Any = self.family(parameters)
-        return -q.entropy() - self.frame.log_det()
-
-    def mean(self, of_chunk: Callable[[Array], PyTree[Array]]) -> PyTree[Array]:
-        """The mean of something over the chunks used."""
-        start = jax.tree.map(
-            lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_chunk, jnp.zeros((), int))
-        )
-        total = jax.lax.fori_loop(0, self.noise.used, lambda i, sums: jax.tree.map(jnp.add, sums, of_chunk(i)), start)
-        return jax.tree.map(lambda leaf: leaf / self.noise.used, total)
+    def bound(self, member: Member, noise: Float[Array, "draws noise"]) -> Float[Array, ""]:
+        """The elbo in nats, with the rest averaged over these draws."""
+        exact = self.parabola.mean(member) + member.family.entropy(member.parameters, noise) + self.frame.log_det()
+        return self.rest(member.draws(noise)).mean() + exact
 
 
-@eqx.filter_custom_vjp
-def negative_bound(parameters: Float[Array, " parameters"], fixed: Fixed) -> Float[Array, ""]:
-    """−elbo in nats, with the expectation of ln p taken over fixed draws and the entropy exact."""
-    return fixed.mean(lambda i: fixed.chunk(parameters, i)) + fixed.rest(parameters)
+class Begun(NamedTuple):
+    """Where a fit begins from a start.
 
+    Attributes:
+        frame: coordinates in which q is not far from N(0, I).
+        parabola: of ln p in them.
+        value: the elbo of N(0, I) in them.
+        curved: whether they are those of the curvature at the mode.
+        explained: the share of the variance of ln p over N(0, I) that the parabola is.
+    """
 
-@negative_bound.def_fwd
-def _value_and_grad(_perturbed: Any, parameters: Float[Array, " parameters"], fixed: Fixed) -> tuple[Array, Array]:
-    # A loop of unknown length has no reverse mode: the gradient is summed up in it.
-    value, grad = fixed.mean(lambda i: jax.value_and_grad(fixed.chunk)(parameters, i))
-    rest, rest_grad = jax.value_and_grad(fixed.rest)(parameters)
-    return value + rest, grad + rest_grad
-
-
-@negative_bound.def_bwd
-def _pull_back(grad: Array, cotangent: Array, _perturbed: Any, _parameters: Any, _fixed: Fixed) -> Array:
-    return cotangent * grad
+    frame: Frame
+    parabola: Parabola
+    value: Float[Array, ""]
+    curved: Bool[Array, ""]
+    explained: Float[Array, ""]
 
 
 @eqx.filter_jit
 def begin(
     target: AbstractTarget,
-    family: AbstractFamily,
+    member: Member,
     starts: Float[Array, "restarts dim"],
-    noise: Noise,
-) -> tuple[Frame, Float[Array, " restarts"], Bool[Array, " restarts"]]:
-    """Coordinates in which q is not far from N(0, I), from each start: about the mode, by the curvature there.
+    noise: Float[Array, "draws noise"],
+) -> Begun:
+    """From each start: about the mode, by the curvature there if that is of use. A leading axis `[restarts]`."""
+    family, dim = member.family, starts.shape[1]
+    has_curvature = dim <= _MOST_CURVED
+    has_moments = family.moments(member.parameters) is not None
 
-    Returns:
-        The coordinates, −elbo of N(0, I) in them, and whether the curvature was of use.
-    """
-    dim = starts.shape[1]
-    standard = family.standard(dim)
+    def seen(frame: Frame, curvature: Array | None) -> Begun:
+        """The beginning in a frame, with the weight of the parabola by regression over q."""
+        u = member.draws(noise)
+        heights = jax.vmap(target.log_density)(frame.z(u))
+        unit = Parabola(curvature, jnp.ones((), u.dtype))
+        parabola = unit(u) - unit(u).mean()
+        square, product = (parabola**2).mean(), (parabola * (heights - heights.mean())).mean()
+        weight = jnp.clip(product / jnp.where(square > 0, square, 1), 0, 1)
+        weight = jnp.where((square > 0) & jnp.isfinite(weight), weight, 0)
+        explained = jnp.where(weight > 0, weight * product / heights.var(), 0)
+        weighted = unit._replace(weight=weight)
+        value = Problem(target, frame, weighted).bound(member, noise)
+        return Begun(frame, weighted, jnp.where(jnp.isfinite(value), value, -jnp.inf), jnp.asarray(False), explained)
 
-    def one(start: Array) -> tuple[Frame, Array, Array]:
-        mode = minimize(lambda z: -target.log_density(z), start, _MODE_STEPS, 1e-3).x
-        frames = []
-        if dim <= _MOST_CURVED:
-            mode = _newton(target, mode)
-            frames = [_curved(target, family, mode)]
+    def one(start: Array) -> Begun:
+        mode = minimize(jax.value_and_grad(lambda z: -target.log_density(z)), start, _MODE_STEPS, 1e-3).x
+        frames, curvature = [], None
+        if has_curvature:
+            mode, matrix = _newton(target, mode)
+            frames = [_curved(family, mode, matrix)]
+            if has_moments:
+                scale = frames[0].scale
+                curvature = scale.T @ matrix @ scale if scale.ndim == 2 else scale[:, None] * matrix * scale
         for point in (mode, start):
-            frames += [Frame(point, _as_scale(family, jnp.full(dim, spread))) for spread in _SPREADS]
+            frames += [Frame(point, _as_scale(family, jnp.full(dim, spread, point.dtype))) for spread in _SPREADS]
+        if curvature is not None:
+            # the other frames are for where it is of no use
+            curvature = jnp.stack([curvature, *[jnp.zeros_like(curvature)] * (len(frames) - 1)])
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *frames)
-        values = jax.lax.map(lambda frame: negative_bound(standard, Fixed(target, family, frame, noise)), stacked)
-        values = jnp.where(jnp.isfinite(values), values, jnp.inf)
-        best = jnp.argmin(values)
-        chosen = jax.tree.map(lambda leaf: leaf[best], stacked)
-        return chosen, values[best], (best == 0) & (dim <= _MOST_CURVED)
+        begun = jax.lax.map(lambda args: seen(*args), (stacked, curvature))
+        best = jnp.argmax(begun.value)
+        return jax.tree.map(lambda leaf: leaf[best], begun)._replace(curved=(best == 0) & has_curvature)
 
-    return jax.vmap(one)(starts)
+    return jax.lax.map(one, starts)
 
 
 @eqx.filter_jit
 def improve(
     target: AbstractTarget,
-    family: AbstractFamily,
-    frame: Frame,
-    parameters: Float[Array, " parameters"],
+    frames: Frame,
+    parabolas: Parabola,
+    members: Member,
     noise: Noise,
     max_steps: Int[Array, ""],
     gain: Float[Array, ""],
-) -> tuple[Minimum, Float[Array, ""]]:
-    """The q of the largest bound on these draws, and −elbo of the one that was begun with."""
+) -> tuple[Member, Minimum]:
+    """The q of the largest bound on these draws in each frame: all but target and noise have an axis `[restarts]`."""
+    fitted, static = eqx.partition(members, eqx.is_inexact_array)
 
-    def loss(parameters: Array) -> Array:
-        return negative_bound(parameters, Fixed(target, family, frame, noise))
+    def one(part: tuple[Frame, Parabola, PyTree]) -> tuple[PyTree, Minimum]:
+        frame, parabola, start = part
+        problem = Problem(target, frame, parabola)
+        flat, unravel = ravel_pytree(start)
 
-    return minimize(loss, parameters, max_steps, gain), loss(parameters)
+        def chunk(x: Array, i: Array) -> Array:
+            return -problem.bound(eqx.combine(unravel(x), static), noise.chunks[i])
+
+        def value_and_grad(x: Array) -> tuple[Array, Array]:
+            # a loop of unknown length has no reverse mode: the gradient is summed up in it
+            def add(i: Array, sums: tuple) -> tuple:
+                return jax.tree.map(jnp.add, sums, jax.value_and_grad(chunk)(x, i))
+
+            sums = jax.lax.fori_loop(0, noise.used, add, (jnp.zeros((), x.dtype), jnp.zeros_like(x)))
+            return jax.tree.map(lambda leaf: leaf / noise.used, sums)
+
+        found = minimize(value_and_grad, flat, max_steps, gain)
+        return unravel(found.x), found
+
+    best, found = jax.lax.map(one, (frames, parabolas, fitted))
+    return eqx.combine(best, static), found
 
 
-def _newton(target: AbstractTarget, z: Float[Array, " dim"]) -> Float[Array, " dim"]:
-    """The mode to rounding by Newton's method from a point near it, as far as each step is one upwards."""
+def hessian(
+    fn: Callable[[Float[Array, " dim"]], Float[Array, ""]], z: Float[Array, " dim"]
+) -> tuple[Float[Array, " dim"], Float[Array, "dim dim"]]:
+    """The gradient and the matrix of second derivatives, a bounded number of its columns at a time."""
+    dim = len(z)
+    gradient, column = jax.linearize(jax.grad(fn), z)
+    blocks = -(-dim // _AT_ONCE)
+    directions = jnp.eye(blocks * min(dim, _AT_ONCE), dim, dtype=z.dtype).reshape(blocks, -1, dim)
+    return gradient, jax.lax.map(jax.vmap(column), directions).reshape(-1, dim)[:dim]
+
+
+def _newton(target: AbstractTarget, z: Float[Array, " dim"]) -> tuple[Float[Array, " dim"], Float[Array, "dim dim"]]:
+    """The mode to rounding by Newton's method from a point near it, as far as each step is one upwards.
+
+    Returns:
+        It, and the curvature −∇² ln p there.
+    """
 
     def step(carry: tuple) -> tuple:
-        z, value, _, steps = carry
-        gradient = jax.grad(target.log_density)(z)
-        factor = jax.scipy.linalg.cho_factor(-jax.hessian(target.log_density)(z))
-        new = z + jax.scipy.linalg.cho_solve(factor, gradient)
+        z, _, value, _, steps = carry
+        gradient, matrix = hessian(target.log_density, z)
+        new = z + jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(-matrix), gradient)
         new_value = target.log_density(new)
         gain = new_value - value
-        return jnp.where(gain > 0, new, z), jnp.where(gain > 0, new_value, value), gain, steps + 1
+        better = gain > 0
+        return jnp.where(better, new, z), -matrix, jnp.where(better, new_value, value), gain, steps + 1
 
     def goes_on(carry: tuple) -> Array:
-        _, value, gain, steps = carry
+        _, _, value, gain, steps = carry
         return (gain > jnp.finfo(z.dtype).eps * (1 + jnp.abs(value))) & (steps < _NEWTON_STEPS)
 
-    start = (z, target.log_density(z), jnp.asarray(jnp.inf, z.dtype), jnp.zeros((), int))
-    return jax.lax.while_loop(goes_on, step, start)[0]
+    infinite = jnp.asarray(jnp.inf, z.dtype)
+    unknown = jnp.full((len(z), len(z)), jnp.nan, z.dtype)
+    end = jax.lax.while_loop(goes_on, step, (z, unknown, target.log_density(z), infinite, jnp.zeros((), int)))
+    return end[0], end[1]
 
 
-def _curved(target: AbstractTarget, family: AbstractFamily, mode: Float[Array, " dim"]) -> Frame:
+def _curved(family: AbstractFamily, mode: Float[Array, " dim"], curvature: Float[Array, "dim dim"]) -> Frame:
     """About the mode, scaled by the curvature; not a number where that is not of a maximum."""
-    curvature = -jax.hessian(target.log_density)(mode)
     if not family.triangular:
         return Frame(mode, 1 / jnp.sqrt(jnp.diagonal(curvature)))
     # Σ = (C Cᵀ)⁻¹ for the Cholesky factor C of the reversed matrix, whose inverse is again triangular

@@ -10,7 +10,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from varinf._checks import at_least_one
 from varinf.errors import InputError
-from varinf.inference._bound import Noise, begin, improve
+from varinf.inference._bound import Begun, Member, Noise, Problem, begin, improve
 from varinf.inference._draws import normal_draws, seeds
 from varinf.inference._result import Fitted, Inference, measured
 from varinf.models import AbstractTarget, NumpyroModel
@@ -19,6 +19,7 @@ from varinf.posteriors import DENSITY_POSTERIORS, AbstractFamily
 _CHUNK = 128  # draws whose densities are worked out at once
 _GROWTH = 4  # a stage has so many times the draws of the one before
 _MOST_NUMBERS = 1 << 25  # of all draws of a stage
+_EXPLAINED = 0.9  # share of the variance of ln p that is its parabola's, above which few draws will do to begin with
 _RADIUS = 2.0  # of the cube in which restarts begin
 _TRIES = 100  # to find a start where the density is finite
 
@@ -73,28 +74,21 @@ def infer(
     else:
         target = NumpyroModel(model, args, kwargs, key=site_key)
     starts = _starts(target, num_restarts, key=start_key)
-    (seed,) = seeds(draw_key, 1)
-    noise = _Noise(family.num_noise(starts.shape[1]), max_draws, starts.dtype, seed, family.triangular)
-    frames, values, curved = begin(target, family, starts, noise.stage(0))
-    best = int(jnp.argmin(values))
-    if not math.isfinite(values[best]):
-        raise InputError("the log density is not finite about any start; give a better one")
-    frame = jax.tree.map(lambda leaf: leaf[best], frames)
-    start = Fitted(target, family, frame, family.standard(starts.shape[1]).astype(starts.dtype))
-    fitted, history, converged, reason = _maximize(start, noise, elbo_tol, max_steps)
-    if family.needs_curvature and not bool(curved[best]):
+    fitted, curved, history, (converged, reason) = _maximize(
+        target, family, starts, max_draws, max_steps, elbo_tol, key=draw_key
+    )
+    if family.needs_curvature and not curved:
         converged, reason = False, "the curvature at the mode is not that of a maximum: Laplace's method does not apply"
     return measured(fitted, history, converged, reason, elbo_tol, key=result_key)
 
 
-class _Noise:
+class _Draws:
     """The fixed draws of each stage, in buffers of one size so that no stage compiles again."""
 
-    def __init__(self, width: int, max_draws: int, dtype: np.dtype, seed: int, many: bool):
-        # With fewer than three for each number, a full covariance would be fitted to the draws; a power of two, as
-        # all stages then are.
-        self._first = 1 << (math.ceil(3 * width / _CHUNK) - 1).bit_length() if many else 1
-        self._most = max(self._first, min(max_draws, _MOST_NUMBERS // width) // _CHUNK)
+    def __init__(self, width: int, first: int, most: int, dtype: np.dtype, seed: int):
+        # a power of two, as all stages then are
+        self._first = 1 << (math.ceil(first / _CHUNK) - 1).bit_length()
+        self._most = max(self._first, min(most, _MOST_NUMBERS // width) // _CHUNK)
         self._buffer = np.zeros((self._most, _CHUNK, width), dtype)
         self._seed = seed
 
@@ -106,7 +100,7 @@ class _Noise:
         """Whether the next stage would have more draws than are allowed."""
         return self.chunks(stage + 1) > self._most
 
-    def stage(self, stage: int) -> Noise:
+    def noise(self, stage: int) -> Noise:
         """The draws of a stage, new ones for each."""
         used, (_, _, width) = self.chunks(stage), self._buffer.shape
         draws = normal_draws(used * _CHUNK, width, self._seed + stage, match=True)
@@ -115,30 +109,74 @@ class _Noise:
 
 
 def _maximize(
-    fitted: Fitted, noise: _Noise, elbo_tol: float, max_steps: int
-) -> tuple[Fitted, dict[str, list[float]], bool, str]:
-    """The best q, by stages of ever more draws; their history, whether they converged, and why they ended."""
+    target: AbstractTarget,
+    family: AbstractFamily,
+    starts: Array,
+    max_draws: int,
+    max_steps: int,
+    elbo_tol: float,
+    *,
+    key: PRNGKeyArray,
+) -> tuple[Fitted, bool, dict[str, list[float]], tuple[bool, str]]:
+    """The best q, by stages of ever more draws.
+
+    Returns:
+        It; whether it is in the coordinates of the curvature; the history of the stages; whether they converged, and
+        why they ended.
+    """
+    (count, dim), dtype = starts.shape, starts.dtype
+    family_key, seed_key = jax.random.split(key)
+    first_seed, seed = seeds(seed_key, 2)
+    family = family.built(dim, key=family_key)
+    width = family.num_noise(dim)
+    member = Member(family, family.standard(dim).astype(dtype))
+    noise = jnp.asarray(normal_draws(_CHUNK, width, first_seed, match=True).astype(dtype))
+    begun = begin(target, member, starts, noise)
+    if not np.isfinite(begun.value).any():
+        raise InputError("the log density is not finite about any start; give a better one")
+    frames, parabolas = begun.frame, begun.parabola
+    arrays, static = eqx.partition(member, eqx.is_inexact_array)
+    members = eqx.combine(jax.tree.map(lambda leaf: jnp.stack([leaf] * count), arrays), static)
+    draws = _Draws(width, _first_draws(family, width, begun), max_draws, dtype, seed)
     history: dict[str, list[float]] = {"draws": [], "elbo": [], "steps": []}
-    steps, tolerance = jnp.asarray(max_steps), jnp.asarray(elbo_tol / 100)
-    stage = 0
+    curved, stage = np.asarray(begun.curved), 0
     while True:
-        found, before = improve(*fitted, noise.stage(stage), steps, tolerance)
-        fitted = fitted._replace(parameters=found.x)
-        value = float(found.value)
-        draws, gain = noise.chunks(stage) * _CHUNK, float(before) - value
-        for name, entry in {"draws": draws, "elbo": -value, "steps": int(found.steps)}.items():
+        limits = jnp.asarray(max_steps), jnp.asarray(elbo_tol / 1000, dtype)
+        members, found = improve(target, frames, parabolas, members, draws.noise(stage), *limits)
+        if stage == 0:
+            best = int(jnp.argmin(jnp.where(jnp.isfinite(found.value), found.value, jnp.inf)))
+            kept = (frames, parabolas, members, found)
+            frames, parabolas, members, found = _row(kept, slice(best, best + 1))
+            curved = curved[best]
+        frame, parabola, member, ended = _row((frames, parabolas, members, found), 0)
+        fitted = Fitted(Problem(target, frame, parabola), member)
+        value, number = float(ended.value), draws.chunks(stage) * _CHUNK
+        gain = float(ended.first) - value
+        for name, entry in {"draws": number, "elbo": -value, "steps": int(ended.steps)}.items():
             history[name].append(entry)
         # what single precision cannot tell is no gain
-        least = max(elbo_tol, 32 * float(jnp.finfo(found.x.dtype).eps) * abs(value))
+        least = max(elbo_tol, 32 * float(jnp.finfo(dtype).eps) * abs(value))
         if stage > 0 and gain < least:
-            if found.converged:
-                return fitted, history, True, f"{draws} new draws raised the bound by less than {least:.2g} nats"
-            reason = f"the quasi-Newton method made {max_steps} steps without coming to an end"
-            return fitted, history, False, reason
-        if noise.is_last(stage):
-            reason = f"new draws still raised the bound by {gain:.2g} nats at {draws} draws, the most allowed"
-            return fitted, history, False, reason
+            reason = f"{number} new draws raised the bound by less than {least:.2g} nats"
+            if not ended.converged:
+                reason = f"the quasi-Newton method came to no end on {number} draws, after {int(ended.steps)} steps"
+            return fitted, bool(curved), history, (bool(ended.converged), reason)
+        if draws.is_last(stage):
+            reason = f"new draws still raised the bound by {gain:.2g} nats at {number} draws, the most allowed"
+            return fitted, bool(curved), history, (False, reason)
         stage += 1
+
+
+def _first_draws(family: AbstractFamily, width: int, begun: Begun) -> int:
+    """How many draws the first stage has: not so few that q would be fitted to them instead of to the density."""
+    if float(begun.explained.min()) > _EXPLAINED:
+        return _CHUNK
+    own = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(family, eqx.is_inexact_array)))
+    return max(_CHUNK, own, 3 * width if family.triangular else 0)
+
+
+def _row(tree: Any, index: int | slice) -> Any:
+    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, tree)
 
 
 def _starts(target: AbstractTarget, count: int, *, key: PRNGKeyArray) -> Array:

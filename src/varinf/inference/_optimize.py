@@ -1,8 +1,7 @@
-"""The maximum of a deterministic bound, by L-BFGS in one compiled loop."""
+"""The minimum of a smooth function, by L-BFGS in one compiled loop."""
 
-import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,79 +9,140 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 _MEMORY = 20
-_STALLED = 2  # steps in a row that gained nothing, after which there is nothing more to gain
+_LEAST_DECREASE = 1e-4  # of what the slope promises, for a trial to be taken
+_LEAST_STEPS = 2  # before the scale of the first step, which is a guess, says that there is nothing to gain
+_MOST_SHRINKS = 40
 
 
 class Minimum(NamedTuple):
     """Where a minimisation ended.
 
     Attributes:
-        x: the best point, `[n]`.
+        x: the last point that was taken, `[n]`.
         value: there.
-        steps: how many were made.
+        first: the value at the start.
+        steps: how many points were taken.
         converged: whether what is left to gain is below what was asked, or below rounding.
     """
 
     x: Float[Array, " n"]
     value: Float[Array, ""]
+    first: Float[Array, ""]
     steps: Int[Array, ""]
     converged: Bool[Array, ""]
 
 
+class Search(NamedTuple):
+    """A minimisation under way.
+
+    Attributes:
+        x: the point reached, `[n]`.
+        value: there.
+        grad: there, `[n]`.
+        first: the value at the start.
+        direction: of the next trial, `[n]`.
+        size: of the next trial along it.
+        left: the Newton decrement ½ gᵀ H⁻¹ g by the quasi-Newton H: about what is left to gain.
+        memory: of H.
+        steps: how many points were taken.
+        shrinks: how many trials in a row were not.
+    """
+
+    x: Float[Array, " n"]
+    value: Float[Array, ""]
+    grad: Float[Array, " n"]
+    first: Float[Array, ""]
+    direction: Float[Array, " n"]
+    size: Float[Array, ""]
+    left: Float[Array, ""]
+    memory: Any
+    steps: Int[Array, ""]
+    shrinks: Int[Array, ""]
+
+    def trial(self) -> Float[Array, " n"]:
+        """The next point whose value and gradient are wanted."""
+        return self.x + self.size * self.direction
+
+    def told(self, value: Float[Array, ""], grad: Float[Array, " n"]) -> "Search":
+        """The search once these are known of its trial."""
+        slope = self.grad @ self.direction
+        promised = self.value + _LEAST_DECREASE * self.size * slope
+        enough = (value <= promised + _rounding(value)) | (self.steps == 0)
+        taken = enough & jnp.isfinite(value) & jnp.isfinite(grad).all()
+
+        def take() -> Search:
+            newton = _lbfgs.update(grad, self.memory, self.trial())
+            along: Any = newton[0]
+            # by curvature that was not positive the way leads uphill: the memory is of no use
+            direction, memory = jax.lax.cond(
+                grad @ along > 0, lambda: newton, lambda: _lbfgs.update(grad, _lbfgs.init(self.x), self.trial())
+            )
+            return Search(
+                x=self.trial(),
+                value=value,
+                grad=grad,
+                first=jnp.where(self.steps == 0, value, self.first),
+                direction=-direction,
+                size=jnp.ones_like(self.size),
+                left=0.5 * grad @ direction,
+                memory=memory,
+                steps=self.steps + 1,
+                shrinks=jnp.zeros_like(self.shrinks),
+            )
+
+        def shrink() -> Search:
+            # to the minimum of the parabola through what is known
+            excess = value - self.value - self.size * slope
+            parabola = -0.5 * slope * self.size**2 / excess
+            size = jnp.where(excess > 0, jnp.clip(parabola, 0.1 * self.size, 0.5 * self.size), 0.1 * self.size)
+            return self._replace(size=size, shrinks=self.shrinks + 1)
+
+        return jax.lax.cond(taken, take, shrink)
+
+    def settled(self, gain: float | Array) -> Bool[Array, ""]:
+        """Whether there is less than `gain` left to gain, or less than rounding tells."""
+        return (self.steps >= _LEAST_STEPS) & (self.left <= jnp.maximum(gain, _rounding(self.value)))
+
+    def stuck(self) -> Bool[Array, ""]:
+        """Whether no step along the direction lowers the function."""
+        return self.shrinks > _MOST_SHRINKS
+
+
+_lbfgs = optax.scale_by_lbfgs(memory_size=_MEMORY)
+
+
+def search_from(x: Float[Array, " n"]) -> Search:
+    """A search whose first trial is the start itself."""
+    zero, infinite = jnp.zeros((), x.dtype), jnp.asarray(jnp.inf, x.dtype)
+    none = jnp.zeros((), int)
+    still = jnp.zeros_like(x)
+    return Search(x, infinite, still, infinite, still, zero, infinite, _lbfgs.init(x), none, none)
+
+
 def minimize(
-    fn: Callable[[Float[Array, " n"]], Float[Array, ""]],
+    value_and_grad: Callable[[Float[Array, " n"]], tuple[Float[Array, ""], Float[Array, " n"]]],
     x: Float[Array, " n"],
     max_steps: int | Array,
     gain: float | Array,
 ) -> Minimum:
-    """Minimise a smooth function.
+    """Minimise a smooth function, until about `gain` is left to be gained, by the Newton decrement.
 
-    It ends when the last step's Newton decrement ½ gᵀ H⁻¹ g, by the quasi-Newton H, is below `gain`: about what is
-    left to be gained. Or when steps no longer lower the function by more than rounding.
+    Source: Nocedal and Wright 2006, chapter 7.
 
     Args:
-        fn: the function.
+        value_and_grad: the function and its gradient; there is one copy of it to compile.
         x: where to begin.
         max_steps: at most so many.
         gain: in the function's units.
     """
-    # One evaluation of the function for each trial of a step, so that there is one copy of it to compile.
-    search = optax.scale_by_backtracking_linesearch(
-        max_backtracking_steps=30, max_learning_rate=1.0, increase_factor=math.inf, store_grad=True
-    )
-    solver = optax.lbfgs(memory_size=_MEMORY, linesearch=search)
-    value_and_grad = optax.value_and_grad_from_state(fn)
-    rounding = 8 * jnp.finfo(x.dtype).eps
 
-    def step(carry: tuple) -> tuple:
-        x, state, best_x, best, _, stalled, steps = carry
-        value, grad = value_and_grad(x, state=state)
-        given, state = solver.update(grad, state, x, value=value, grad=grad, value_fn=fn)
-        updates = jnp.asarray(given)
-        left = -0.5 * jnp.asarray(grad) @ _direction(updates, state)
-        better = value < best
-        stalled = jnp.where(best - value > rounding * (1 + jnp.abs(value)), 0, stalled + 1)
-        best_x, best = jnp.where(better, x, best_x), jnp.where(better, value, best)
-        return x + updates, state, best_x, best, left, stalled, steps + 1
+    def goes_on(search: Search) -> Array:
+        return (search.steps <= max_steps) & ~search.settled(gain) & ~search.stuck()
 
-    def goes_on(carry: tuple) -> Array:
-        _, _, _, _, left, stalled, steps = carry
-        return (steps < max_steps) & ~((left < gain) & (left >= 0)) & (stalled < _STALLED)
-
-    big = jnp.asarray(jnp.inf, x.dtype)
-    start = (x, solver.init(x), x, big, big, jnp.zeros((), int), jnp.zeros((), int))
-    last, _, best_x, best, _, _, steps = jax.lax.while_loop(goes_on, step, start)
-    value = fn(last)
-    better = value < best
-    found = jnp.where(better, last, best_x), jnp.where(better, value, best)
-    return Minimum(*found, steps, steps < max_steps)
+    end = jax.lax.while_loop(goes_on, lambda search: search.told(*value_and_grad(search.trial())), search_from(x))
+    # the start is a point taken, but no step
+    return Minimum(end.x, end.value, end.first, end.steps - 1, end.settled(gain))
 
 
-def _direction(updates: Array, state: optax.OptState) -> Array:
-    """The quasi-Newton step that was scaled by the line search."""
-    (linesearch,) = (part for part in jax.tree.leaves(state, is_leaf=_is_linesearch) if _is_linesearch(part))
-    return updates / jnp.maximum(linesearch.learning_rate, 1e-30)
-
-
-def _is_linesearch(part: object) -> bool:
-    return isinstance(part, optax.ScaleByBacktrackingLinesearchState)
+def _rounding(value: Float[Array, ""]) -> Float[Array, ""]:
+    return 8 * jnp.finfo(value.dtype).eps * (1 + jnp.abs(value))

@@ -1,4 +1,5 @@
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,42 +11,49 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from varinf._checks import at_least_one, known
 from varinf.errors import InputError
-from varinf.inference._bound import Frame
+from varinf.inference._bound import Member, Problem
 from varinf.inference._draws import normal_draws, seeds
 from varinf.inference._psis import smooth
-from varinf.models import AbstractTarget
-from varinf.posteriors import AbstractFamily
 
 _BLOCK, _CHUNK = 1024, 128  # draws in one call, and those whose densities are worked out at once
 _LEAST, _MOST = 8, 1024  # blocks that the elbo is worked out from
-_PROPOSALS = 10  # for each draw that is resampled
+_PROPOSALS = 100  # at most, for each draw that is resampled
 
 
 class Fitted(NamedTuple):
     """A density, and the q that was fitted to it.
 
     Attributes:
-        target: the density.
-        family: q's.
-        frame: z = shift + scale u.
-        parameters: of u's distribution in the family.
+        problem: the density, and the coordinates that q is in.
+        member: q in them.
     """
 
-    target: AbstractTarget
-    family: AbstractFamily
-    frame: Frame
-    parameters: Float[Array, " parameters"]
+    problem: Problem
+    member: Member
 
     def posterior(self) -> Any:
         """q over z."""
-        return self.family.moved(self.parameters, *self.frame)
+        return self.member.family.moved(self.member.parameters, *self.problem.frame)
 
-    def block(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Some draws z from q, `[n, dim]`, and ln p − ln q of each; averages over them are without bias."""
-        width = self.family.num_noise(len(self.frame.shift))
-        noise = normal_draws(_BLOCK, width, seed, match=False).astype(self.frame.shift.dtype)
-        z, log_ratios = _log_ratios(self, jnp.asarray(noise))
-        return np.asarray(z), np.asarray(log_ratios, np.float64)
+    def block(self, seed: int) -> "Block":
+        """Some draws from q; averages over them are without bias."""
+        dim = len(self.problem.frame.shift)
+        noise = normal_draws(_BLOCK, self.member.family.num_noise(dim), seed, match=False)
+        return _block(self, jnp.asarray(noise.astype(self.problem.frame.shift.dtype)))
+
+
+class Block(NamedTuple):
+    """Draws from q.
+
+    Attributes:
+        z: the draws, `[n, dim]`.
+        log_ratios: ln p − ln q of each.
+        control: what goes with them and has mean zero under q, of each: the parabola less ln q.
+    """
+
+    z: Array
+    log_ratios: Float[Array, " n"]
+    control: Float[Array, " n"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,8 @@ class Inference:
 
         Args:
             num_samples: how many.
-            resample: "psis" draws them anew by their smoothed importance weights, which corrects q where khat < 0.7.
+            resample: "psis" draws them anew by their smoothed importance weights, which corrects q where khat < 0.7;
+                from as many draws of q as it takes for `num_samples` effective ones (1 / Σ w²).
             key: for the draws.
 
         Returns:
@@ -93,12 +102,27 @@ class Inference:
         else:
             known("way to resample", resample, ("psis",))
             draw_seed, choice_seed = seeds(key, 2)
-            blocks = [self.fitted.block(draw_seed + i) for i in range(-(-_PROPOSALS * num_samples // _BLOCK))]
-            z, log_ratios = (np.concatenate(part) for part in zip(*blocks, strict=True))
-            weights = np.exp(smooth(log_ratios).log_weights)
-            chosen = np.random.default_rng(choice_seed).choice(len(z), num_samples, p=weights / weights.sum())
-            z = jnp.asarray(z[chosen])
-        return jax.vmap(self.fitted.target.constrain)(z)
+            z, weights = self._weighted(num_samples, draw_seed)
+            z = jnp.asarray(z[np.random.default_rng(choice_seed).choice(len(z), num_samples, p=weights)])
+        return jax.vmap(self.fitted.problem.target.constrain)(z)
+
+    def _weighted(self, effective: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draws from q and their importance weights, until they count for so many."""
+        blocks: list[Block] = []
+        while True:
+            for _ in range(max(1, len(blocks))):  # twice as many
+                blocks.append(self.fitted.block(seed + len(blocks)))
+            weights = np.exp(smooth(np.concatenate([np.asarray(block.log_ratios) for block in blocks])).log_weights)
+            number = 1 / (weights**2).sum()
+            if number >= effective or len(weights) >= _PROPOSALS * effective:
+                break
+        if number < effective:
+            warnings.warn(
+                f"{len(weights)} draws from q count for {number:.0f} by their importance weights, of {effective} asked "
+                "for: some will be there many times; see khat",
+                stacklevel=3,
+            )
+        return np.concatenate([np.asarray(block.z) for block in blocks]), weights / weights.sum()
 
     def to_arviz(self, num_samples: int = 1000, *, resample: str | None = None, key: PRNGKeyArray) -> Any:
         """Draws as ArviZ takes them, as one chain.
@@ -133,29 +157,45 @@ def measured(
     key: PRNGKeyArray,
 ) -> Inference:
     """A result, with its elbo and k-hat from new draws: as many as bring the standard error down to `elbo_tol`."""
-    (seed,), q = seeds(key, 1), fitted.posterior()
+    pilot_seed, seed = seeds(key, 2)
+    q, pilot = fitted.posterior(), fitted.block(pilot_seed)
+    weight = _regressed(np.asarray(pilot.log_ratios, np.float64), np.asarray(pilot.control, np.float64))
     blocks: list[np.ndarray] = []
     means: list[float] = []
     stderr = math.inf
     while len(blocks) < _LEAST or (stderr > elbo_tol and len(blocks) < _MOST):
-        blocks.append(fitted.block(seed + len(blocks))[1])
-        if not np.isfinite(blocks[-1]).all():
-            share = float(np.mean(~np.isfinite(blocks[-1])))
+        block = fitted.block(seed + len(blocks))
+        log_ratios, control = (np.asarray(part, np.float64) for part in (block.log_ratios, block.control))
+        if not np.isfinite(log_ratios).all():
+            share = float(np.mean(~np.isfinite(log_ratios)))
             stop_reason = f"{share:.1%} of q's draws have a log density that is not finite; {stop_reason}"
             return Inference(q, math.nan, math.nan, math.inf, False, stop_reason, history, fitted)
-        means.append(float(blocks[-1].mean()))
+        blocks.append(log_ratios)
+        means.append(float((log_ratios - weight * control).mean()))
         stderr = float(np.std(means, ddof=min(1, len(means) - 1)) / len(means) ** 0.5)
     elbo = float(np.mean(means))
-    rounding = 1024 * float(jnp.finfo(fitted.frame.shift.dtype).eps) * (1 + abs(elbo))
+    rounding = 1024 * float(jnp.finfo(fitted.problem.frame.shift.dtype).eps) * (1 + abs(elbo))
     khat = smooth(np.concatenate(blocks), rounding).khat
     return Inference(q, elbo, stderr, khat, converged, stop_reason, history, fitted)
 
 
+def _regressed(values: np.ndarray, control: np.ndarray) -> float:
+    """How much of a control to take off, so that what is left varies least."""
+    centred = control - control.mean()
+    square = float(centred @ centred)
+    weight = float(centred @ values) / square if square > 0 else 0.0
+    return weight if math.isfinite(weight) else 0.0
+
+
 @eqx.filter_jit
-def _log_ratios(fitted: Fitted, noise: Float[Array, "draws noise"]) -> tuple[Array, Array]:
-    z = fitted.frame.z(fitted.family.from_noise(fitted.parameters, noise))
-    log_density = jax.lax.map(fitted.target.log_density, z, batch_size=_CHUNK)
-    return z, log_density - fitted.posterior().log_prob(z)
+def _block(fitted: Fitted, noise: Float[Array, "draws noise"]) -> Block:
+    problem, member = fitted
+    u = member.draws(noise)
+    z = problem.frame.z(u)
+    log_density = jax.lax.map(problem.target.log_density, z, batch_size=_CHUNK)
+    log_q: Any = fitted.posterior().log_prob(z)
+    mean = problem.parabola.mean(member) + member.family.entropy(member.parameters, noise) + problem.frame.log_det()
+    return Block(z, log_density - log_q, problem.parabola(u) - log_q - mean)
 
 
 def _reading(khat: float) -> str:

@@ -1,5 +1,6 @@
 from ._amortized import Amortized as Amortized
 from ._family import AbstractFamily as AbstractFamily
+from ._family import AbstractNormalFamily as AbstractNormalFamily
 from ._full_rank import FullRank as FullRank
 from ._laplace import Laplace as Laplace
 from ._low_rank import LowRank as LowRank

@@ -1,14 +1,16 @@
 import abc
+from typing import Any, Self
 
 import equinox as eqx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.distributions import Distribution
 
 
 class AbstractFamily(eqx.Module):
     """A family of distributions q over a vector, indexed by an unconstrained vector of parameters.
 
-    The parameters may be free (a row for each datum, or one for all) or a network's output (`Amortized`).
+    The parameters may be free (a row for each datum, or one for all) or a network's output (`Amortized`). A family
+    may have arrays of its own, which are fitted with them.
 
     Attributes:
         triangular: whether any lower triangular matrix leads from a member of the family to a member; else only a
@@ -53,3 +55,32 @@ class AbstractFamily(eqx.Module):
         self, parameters: Float[Array, " parameters"], noise: Float[Array, "draws noise"]
     ) -> Float[Array, "draws dim"]:
         """Draws from q, made of standard normal numbers so that gradients pass through."""
+
+    @abc.abstractmethod
+    def entropy(self, parameters: Float[Array, " parameters"], noise: Float[Array, "draws noise"]) -> Float[Array, ""]:
+        """The entropy of q in nats: exact where it has a closed form, else averaged over the draws of this noise."""
+
+    @abc.abstractmethod
+    def moments(
+        self, parameters: Float[Array, " parameters"]
+    ) -> tuple[Float[Array, " dim"], Float[Array, "dim dim"]] | None:
+        """Mean and covariance of q; None where they have no closed form."""
+
+    @abc.abstractmethod
+    def built(self, dim: int, *, key: PRNGKeyArray) -> Self:
+        """The family over vectors of this length, with arrays of its own where it has any."""
+
+
+class AbstractNormalFamily(AbstractFamily):
+    """A family of normal distributions, without arrays of its own."""
+
+    def entropy(self, parameters: Float[Array, " parameters"], noise: Float[Array, "draws noise"]) -> Float[Array, ""]:
+        q: Any = self(parameters)
+        return q.entropy()
+
+    def moments(self, parameters: Float[Array, " parameters"]) -> tuple[Float[Array, " dim"], Float[Array, "dim dim"]]:
+        q: Any = self(parameters)
+        return q.mean, q.covariance_matrix
+
+    def built(self, dim: int, *, key: PRNGKeyArray) -> Self:
+        return self

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 from numpyro.distributions import MultivariateNormal
 
-from varinf.posteriors._family import AbstractFamily
+from varinf.posteriors._family import AbstractNormalFamily
 from varinf.posteriors._mean_field import RAW_ONE, positive
 
 
-class FullRank(AbstractFamily):
+class FullRank(AbstractNormalFamily):
     """Normal with a full covariance: a mean, and a lower triangular factor with a positive diagonal."""
 
     triangular: ClassVar[bool] = True

@@ -6,10 +6,10 @@ from jaxtyping import Array, Float
 from numpyro.distributions import MultivariateNormal
 
 from varinf.distributions import MultivariateNormalDiag
-from varinf.posteriors._family import AbstractFamily
+from varinf.posteriors._family import AbstractNormalFamily
 
 
-class Laplace(AbstractFamily):
+class Laplace(AbstractNormalFamily):
     """N(0, I) and nothing else: moved to the mode of a density and scaled by its curvature there, Laplace's method.
 
     Source: MacKay 2003, chapter 27.

@@ -6,13 +6,13 @@ from jaxtyping import Array, Float
 from numpyro.distributions import LowRankMultivariateNormal
 
 from varinf._checks import at_least_one
-from varinf.posteriors._family import AbstractFamily
+from varinf.posteriors._family import AbstractNormalFamily
 from varinf.posteriors._mean_field import RAW_ONE, positive
 
 _LEAST_SHARE = 1e-3
 
 
-class LowRank(AbstractFamily):
+class LowRank(AbstractNormalFamily):
     """Normal with covariance F Fᵀ + diag(s²): few directions in which the components go together.
 
     Source: Ong, Nott and Smith 2018.

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from varinf.distributions import MultivariateNormalDiag, softplus
-from varinf.posteriors._family import AbstractFamily
+from varinf.posteriors._family import AbstractNormalFamily
 
 _LEAST = 1e-6
 
 
-class MeanField(AbstractFamily):
+class MeanField(AbstractNormalFamily):
     """Normal with independent components: a mean, and a standard deviation by softplus, for each."""
 
     triangular: ClassVar[bool] = False
