@@ -1,3 +1,4 @@
+import importlib.util
 import math
 import warnings
 from collections.abc import Callable
@@ -12,11 +13,15 @@ from numpyro.distributions import biject_to
 from numpyro.infer.util import constrain_fn, potential_energy
 
 from varinf.errors import InputError
+from varinf.models._plates import Plate, all_parts, constrained, full_shape, log_density, subsampled_plates
 from varinf.models._target import AbstractTarget
 
 
 class NumpyroModel(AbstractTarget):
-    """A NumPyro model with its arguments: the joint density of its latent sites, unconstrained.
+    """A NumPyro model with its arguments: the joint density of its continuous latent sites, unconstrained.
+
+    Plates that are subsampled see all their rows, a part at a time, so that the density is that of the whole data.
+    Discrete latent sites that NumPyro can enumerate are summed out.
 
     Args:
         model: a function with NumPyro's primitives.
@@ -25,37 +30,61 @@ class NumpyroModel(AbstractTarget):
         key: for running it once, to see its sites.
 
     Raises:
-        InputError: it does not run; it has no latent site, or a discrete one; a plate is subsampled.
+        InputError: it does not run; it has no continuous latent site, or a discrete one that cannot be summed out.
     """
 
     model: Callable = eqx.field(static=True)
     args: tuple
     kwargs: dict[str, Any]
     sites: tuple[tuple[str, tuple[int, ...]], ...] = eqx.field(static=True)
+    plates: tuple[Plate, ...] = eqx.field(static=True)
+    enumerates: bool = eqx.field(static=True)
 
     def __init__(self, model: Callable, args: tuple, kwargs: dict[str, Any], *, key: PRNGKeyArray):
-        self.model, self.args, self.kwargs = model, args, kwargs
+        self.args, self.kwargs = args, kwargs
         try:
             trace = handlers.trace(handlers.seed(model, key)).get_trace(*args, **kwargs)
         except InputError:
             raise
         except Exception as error:
             raise InputError(f"the model does not run on these arguments: {type(error).__name__}: {error}") from error
-        self.sites = tuple(_latent_sites(trace))
+        self.plates = subsampled_plates(trace)
+        latent = {name: site for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
+        discrete = [name for name, site in latent.items() if site["fn"].is_discrete]
+        self.enumerates = bool(discrete)
+        self.model = _enumerated(model, trace, discrete, self.plates) if discrete else model
+        self.sites = tuple(
+            (name, self._unconstrained_shape(site)) for name, site in latent.items() if name not in discrete
+        )
+        for name, site in trace.items():
+            if site["type"] == "param":
+                raise InputError(f"site {name!r} is a param, which has no posterior; give it a prior with sample")
         if not self.sites:
-            raise InputError("the model has no latent site to infer: every sample statement has obs=")
+            raise InputError("the model has no continuous latent site to infer")
 
     @property
     def start(self) -> Float[Array, " dim"]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return jnp.zeros(sum(math.prod(shape) for _, shape in self.sites), jnp.result_type(float))
 
     def log_density(self, z: Float[Array, " dim"]) -> Float[Array, ""]:
-        return -jnp.asarray(potential_energy(self.model, self.args, self.kwargs, self._by_site(z)))
+        values = self._by_site(z)
+        if not self.plates:
+            energy = potential_energy(self.model, self.args, self.kwargs, values, enum=self.enumerates)
+            return -jnp.asarray(energy)
+        # what a part computes is worked out again for the gradient, so that one part at a time is in memory
+        one = jax.checkpoint(lambda part: log_density(self._run, values, part))
+        return jax.lax.map(one, all_parts(self.plates)).mean()
 
     def constrain(self, z: Float[Array, " dim"]) -> dict[str, Array]:
-        return constrain_fn(self.model, self.args, self.kwargs, self._by_site(z), return_deterministic=True)
+        values = self._by_site(z)
+        if self.plates:
+            return constrained(self._run, values, self.plates, all_parts(self.plates))
+        seeded = handlers.seed(self.model, jax.random.key(0)) if self.enumerates else self.model
+        return constrain_fn(seeded, self.args, self.kwargs, values, return_deterministic=not self.enumerates)
 
     def blame(self, z: Float[Array, " dim"]) -> str:
+        if self.plates or self.enumerates:
+            return ""
         values = constrain_fn(self.model, self.args, self.kwargs, self._by_site(z))
         seeded = handlers.seed(handlers.substitute(self.model, values), jax.random.key(0))
         with warnings.catch_warnings():
@@ -66,6 +95,9 @@ class NumpyroModel(AbstractTarget):
                     return f"site {name!r}"
         return ""
 
+    def _run(self) -> Any:
+        return self.model(*self.args, **self.kwargs)
+
     def _by_site(self, z: Float[Array, " dim"]) -> dict[str, Array]:
         values, start = {}, 0
         for name, shape in self.sites:
@@ -74,18 +106,29 @@ class NumpyroModel(AbstractTarget):
             start = stop
         return values
 
+    def _unconstrained_shape(self, site: dict[str, Any]) -> tuple[int, ...]:
+        to_support = biject_to(site["fn"].support)
+        shape = jnp.shape(to_support.inv(site["value"]))
+        return full_shape(site, shape, to_support.domain.event_dim, self.plates)
 
-def _latent_sites(trace: dict[str, Any]) -> Any:
-    """The names and unconstrained shapes of the latent sites of a run."""
-    for name, site in trace.items():
-        if site["type"] == "plate" and site["args"][1] is not None and site["args"][1] < site["args"][0]:
+
+def _enumerated(model: Callable, trace: dict[str, Any], discrete: list[str], plates: tuple[Plate, ...]) -> Callable:
+    """The model with its discrete latent sites to be summed out by NumPyro."""
+    for name in discrete:
+        kind = type(trace[name]["fn"]).__name__
+        if not trace[name]["fn"].has_enumerate_support:
+            raise InputError(f"site {name!r} is discrete ({kind}), with no end of values; write the model without it")
+        if plates:
             raise InputError(
-                f"plate {name!r} is subsampled ({site['args'][1]} of {site['args'][0]}); leave out subsample_size"
+                f"site {name!r} is discrete ({kind}) and plate {plates[0].name!r} is subsampled; leave out "
+                "subsample_size, or sum the site out by hand"
             )
-        if site["type"] != "sample" or site["is_observed"]:
-            continue
-        if site["fn"].is_discrete:
+        if importlib.util.find_spec("funsor") is None:
             raise InputError(
-                f"site {name!r} is discrete ({type(site['fn']).__name__}); sum it out, or write the density without it"
+                f"site {name!r} is discrete ({kind}); pip install funsor, with which NumPyro sums it out, or write "
+                "the model without it"
             )
-        yield name, jnp.shape(biject_to(site["fn"].support).inv(site["value"]))
+    from numpyro.contrib.funsor import config_enumerate, enum  # it imports funsor
+
+    deepest = max((-frame.dim for site in trace.values() for frame in site.get("cond_indep_stack", ())), default=0)
+    return enum(config_enumerate(model), -deepest - 1)
