@@ -14,9 +14,9 @@ from numpyro.distributions import Independent, Normal
 
 import varinf as vi
 from varinf import report
+from varinf.evaluate import Codes
 from varinf.likelihoods import AsGiven
 from varinf.report._codes import draw_codes
-from varinf.report._latents import Codes
 from varinf.report._manifold import manifold_pixels
 from varinf.report._progress import evenly_in_log
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT
@@ -141,7 +141,7 @@ LABELS = {
 @pytest.mark.parametrize("dim", [1, 3])
 def test_codes_take_any_labels(name, dim, tmp_path):
     means = np.random.default_rng(0).normal(size=(40, dim))
-    _size(draw_codes(Codes(means, None), LABELS[name], tmp_path / "codes.png"))
+    _size(draw_codes(Codes(means, np.ones_like(means), None), LABELS[name], tmp_path / "codes.png"))
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 400])
@@ -207,7 +207,9 @@ def test_traversals_show_the_active_latents_by_their_worth(tmp_path):
     model = _linear([[[0.1]], [[0.3]], [[-0.1]]])
     means = np.zeros((10, 3))
     means[:, 0], means[:, 2] = np.linspace(-1, 1, 10), np.linspace(-2, 2, 10)
-    path = draw_traversals(model, Codes(means, np.array([0.5, 0.0, 2.0])), tmp_path / "t.png", (0.0, 1.0))
+    path = draw_traversals(
+        model, Codes(means, np.ones_like(means), np.array([0.5, 0.0, 2.0])), tmp_path / "t.png", (0.0, 1.0)
+    )
     levels = np.rint(imread(path)[..., 0] * 255)
     first = levels[MARGIN + TITLE_HEIGHT + 26 + 40, MARGIN + 130 + 40 :: 86][:13]
     second = levels[MARGIN + TITLE_HEIGHT + 26 + 126, MARGIN + 130 + 40 :: 86][:13]

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 
+from varinf.evaluate import Codes, encode
 from varinf.report._labels import Classes, Numbers, read_labels
-from varinf.report._latents import Codes, encode
 from varinf.report._style import (
     CONTINUOUS,
     INK,

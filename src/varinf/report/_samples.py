@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from varinf.evaluate import event_shape
 from varinf.report._columns import column_axes
-from varinf.report._latents import event_shape, sample
+from varinf.report._latents import sample
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._style import DATA, MODEL, save, set_legend, span
 from varinf.report._tiles import Limits, data_range, mean_range, resized, tile, tiling, visible

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from varinf.evaluate import encode
 from varinf.report._codes import draw_codes
-from varinf.report._latents import encode
 from varinf.report._loss_curves import loss_curves
 from varinf.report._manifold import manifold
 from varinf.report._progress import progress
