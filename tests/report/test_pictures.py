@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from numpyro.distributions import Independent, Normal
 
@@ -142,6 +143,24 @@ LABELS = {
 def test_codes_take_any_labels(name, dim, tmp_path):
     means = np.random.default_rng(0).normal(size=(40, dim))
     _size(draw_codes(Codes(means, np.ones_like(means), None), LABELS[name], tmp_path / "codes.png"))
+
+
+def test_rows_are_called_held_out_where_they_are_and_only_there(tmp_path, monkeypatch):
+    said, text = [], Figure.text
+
+    def heard(figure, x, y, words, **rest):
+        said.append(words)
+        return text(figure, x, y, words, **rest)
+
+    monkeypatch.setattr(Figure, "text", heard)
+    model, rows = _case("table")
+    report.codes(model, rows, None, tmp_path / "codes.png")
+    report.samples(model, tmp_path / "samples.png", rows=rows, key=KEY)
+    assert said[0] == "Posterior means of 60 rows"
+    assert "Samples from the model, beside data" in said
+    said.clear()
+    report.write_pictures(model, rows, history={"loss": []}, folder=tmp_path, kind="table", key=KEY)
+    assert {"Posterior means of 60 held-out rows", "Samples from the model, beside held-out data"} <= set(said)
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 400])
