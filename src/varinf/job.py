@@ -1,19 +1,16 @@
 """What a run does: open its data, build its model, fit it, evaluate it. Loads JAX."""
 
 import io
-import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
-from numpyro.distributions import Distribution
 
 from varinf import data, evaluate, likelihoods, models, objectives, train
 from varinf._files import write_file
@@ -25,7 +22,6 @@ from varinf.run import Run
 _VALIDATION_ROWS = 10_000  # on which the bound is watched, of those held out
 _EVALUATION_ROWS = 1000
 _EVALUATION_SAMPLES = 1000
-_BLOCK = 500  # rows encoded or decoded in one call
 _CHECKPOINT_SECONDS = 2.0
 _SNAPSHOTS = 10  # codes that are decoded in the course of a fit
 
@@ -182,7 +178,7 @@ def evaluation(
         max_rows: how many rows to take.
         key: for the draws.
     """
-    check_rows(rows, event_shape(model), None, "the rows to evaluate")
+    check_rows(rows, evaluate.event_shape(model), None, "the rows to evaluate")
     some, likelihood = _some(rows, max_rows), _likelihood(model)
     # Side by side, since for small data most of the time goes into compiling them, on one core each.
     with ThreadPoolExecutor(2) as pool:
@@ -203,7 +199,7 @@ def evaluation(
         "is_log_likelihood": bool(likelihood.normalized),
     }
     if likelihood.discrete:
-        figures["bits_per_dimension"] = float(-figures["elbo"] / (np.prod(event_shape(model)) * np.log(2)))
+        figures["bits_per_dimension"] = float(-figures["elbo"] / (np.prod(evaluate.event_shape(model)) * np.log(2)))
     return figures
 
 
@@ -260,21 +256,23 @@ def evaluation_rows(source: data.Source) -> data.Source:
 
 
 def codes(model: models.VAE, source: data.Source) -> tuple[np.ndarray, np.ndarray]:
-    """Means and standard deviations of q(z | x), `[n, dim]` each, computed in blocks."""
-    parts = [
-        np.stack(_encoded(model, block.data))[:, : block.count] for block in evaluate.row_blocks(model, source, _BLOCK)
-    ]
-    means, stds = np.concatenate(parts, axis=1)
-    return means, stds
+    """Means and standard deviations of q(z | x), `[n, dim]` each.
+
+    Raises:
+        InputError: rows that the model cannot observe.
+    """
+    model.observation.check(data.summarize(source))
+    encoded = evaluate.encode(model, source)
+    return encoded.means, encoded.stds
 
 
 def reconstructions(model: models.VAE, source: data.Source) -> np.ndarray:
-    """The decoder's means at the posterior means, `[n, *event]`, computed in blocks."""
-    parts = [
-        _decoded(model, _encoded(model, block.data)[0])[: block.count]
-        for block in evaluate.row_blocks(model, source, _BLOCK)
-    ]
-    return np.concatenate(parts)
+    """The decoder's means at the posterior means, `[n, *event]`.
+
+    Raises:
+        InputError: rows that the model cannot observe.
+    """
+    return evaluate.decode(model, codes(model, source)[0])
 
 
 def between(model: models.VAE, source: data.Source, first: int, second: int, steps: int) -> np.ndarray:
@@ -288,18 +286,13 @@ def between(model: models.VAE, source: data.Source, first: int, second: int, ste
             raise InputError(f"expected row numbers from 0 to {len(source) - 1}, got {row}")
     (start, end), _ = codes(model, data.Subset(source, np.array([first, second])))
     share = np.linspace(0, 1, steps)[:, None]
-    return _decoded(model, jnp.asarray((1 - share) * start + share * end, start.dtype))
+    return evaluate.decode(model, (1 - share) * start + share * end)
 
 
 def samples(model: models.VAE, num_samples: int, *, mean: bool, key: PRNGKeyArray) -> np.ndarray:
     """Draws from p(x), or the decoder's means at draws of z, `[num_samples, *event]`."""
     with jax.enable_x64(True):
         return np.asarray(model.sample(num_samples, key=key, mean=mean))
-
-
-def event_shape(model: models.VAE) -> tuple[int, ...]:
-    """The shape of a row that a built model takes."""
-    return tuple(json.loads(model.recipe or "{}")["event_shape"])
 
 
 def _keys(settings: Settings) -> Array:
@@ -320,8 +313,7 @@ def _summaries(rows: RunData) -> tuple[data.Summary, data.Summary]:
 
 
 def _prior_draws(model: models.VAE, count: int, *, key: PRNGKeyArray) -> Array:
-    prior = model.prior if isinstance(model.prior, Distribution) else model.prior()
-    return jnp.asarray(prior.sample(key, (count,)))
+    return jnp.asarray(evaluate.prior_of(model).sample(key, (count,)))
 
 
 def _likelihood(model: models.VAE) -> likelihoods.AbstractLikelihood:
@@ -370,26 +362,8 @@ def _optimizer(settings: Settings, choice: Choice, count: int) -> Any:
     )
 
 
-@eqx.filter_jit
-def _encoded(model: models.VAE, prepared: Array) -> tuple[Array, Array]:
-    q = model.encoder(model.observation(prepared, key=None))
-    return q.mean, jnp.sqrt(q.variance)
-
-
-def _decoded(model: models.VAE, codes: Array) -> np.ndarray:
-    # The network works in single precision, the way back to the units of the data in double: so do columns such as
-    # 1e9 ± 1 keep their digits.
-    with jax.enable_x64(True):
-        return np.asarray(_decode(model, codes))
-
-
-@eqx.filter_jit
-def _decode(model: models.VAE, codes: Array) -> Array:
-    return model.decode(codes).mean
-
-
 def _write_snapshot(path: Path, model: models.VAE, codes: Array) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    np.save(buffer, _decoded(model, codes))
+    np.save(buffer, evaluate.decode(model, codes))
     write_file(path, buffer.getvalue())

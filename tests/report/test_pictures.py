@@ -9,14 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from numpyro.distributions import Independent, Normal
 
 import varinf as vi
 from varinf import report
+from varinf.evaluate import Codes
 from varinf.likelihoods import AsGiven
 from varinf.report._codes import draw_codes
-from varinf.report._latents import Codes
 from varinf.report._manifold import manifold_pixels
 from varinf.report._progress import evenly_in_log
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT
@@ -141,7 +142,25 @@ LABELS = {
 @pytest.mark.parametrize("dim", [1, 3])
 def test_codes_take_any_labels(name, dim, tmp_path):
     means = np.random.default_rng(0).normal(size=(40, dim))
-    _size(draw_codes(Codes(means, None), LABELS[name], tmp_path / "codes.png"))
+    _size(draw_codes(Codes(means, np.ones_like(means), None), LABELS[name], tmp_path / "codes.png"))
+
+
+def test_rows_are_called_held_out_where_they_are_and_only_there(tmp_path, monkeypatch):
+    said, text = [], Figure.text
+
+    def heard(figure, x, y, words, **rest):
+        said.append(words)
+        return text(figure, x, y, words, **rest)
+
+    monkeypatch.setattr(Figure, "text", heard)
+    model, rows = _case("table")
+    report.codes(model, rows, None, tmp_path / "codes.png")
+    report.samples(model, tmp_path / "samples.png", rows=rows, key=KEY)
+    assert said[0] == "Posterior means of 60 rows"
+    assert "Samples from the model, beside data" in said
+    said.clear()
+    report.write_pictures(model, rows, history={"loss": []}, folder=tmp_path, kind="table", key=KEY)
+    assert {"Posterior means of 60 held-out rows", "Samples from the model, beside held-out data"} <= set(said)
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 400])
@@ -207,7 +226,9 @@ def test_traversals_show_the_active_latents_by_their_worth(tmp_path):
     model = _linear([[[0.1]], [[0.3]], [[-0.1]]])
     means = np.zeros((10, 3))
     means[:, 0], means[:, 2] = np.linspace(-1, 1, 10), np.linspace(-2, 2, 10)
-    path = draw_traversals(model, Codes(means, np.array([0.5, 0.0, 2.0])), tmp_path / "t.png", (0.0, 1.0))
+    path = draw_traversals(
+        model, Codes(means, np.ones_like(means), np.array([0.5, 0.0, 2.0])), tmp_path / "t.png", (0.0, 1.0)
+    )
     levels = np.rint(imread(path)[..., 0] * 255)
     first = levels[MARGIN + TITLE_HEIGHT + 26 + 40, MARGIN + 130 + 40 :: 86][:13]
     second = levels[MARGIN + TITLE_HEIGHT + 26 + 126, MARGIN + 130 + 40 :: 86][:13]

@@ -3,11 +3,9 @@ many, and another number of rows does not compile again."""
 
 import math
 import zlib
-from collections.abc import Callable
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
@@ -15,19 +13,6 @@ from varinf import evaluate
 from varinf.models import VAE
 
 _ROWS = 256
-
-
-def posterior_mean(model: VAE, rows: np.ndarray) -> np.ndarray:
-    """The mean of q(z | x), `[n, dim]`, for rows as they are stored, `[n, *event]`."""
-    return _by_blocks(lambda block: _posterior_mean(model, block), model.observation.prepare(rows))
-
-
-def decoder_mean(model: VAE, codes: np.ndarray) -> np.ndarray:
-    """The mean of p(x | z), `[n, *event]` in the units of the data, for codes `[n, dim]`."""
-    # The network works in single precision, the way back to the units of the data in double: so do columns such as
-    # 1e9 ± 1 keep their digits.
-    with jax.enable_x64(True):
-        return _by_blocks(lambda block: _decoder_mean(model, block), codes.astype(np.float32))
 
 
 def samples(model: VAE, num_samples: int, *, key: PRNGKeyArray) -> np.ndarray:
@@ -45,26 +30,6 @@ def log_likelihood(model: VAE, rows: np.ndarray, num_samples: int, *, key: PRNGK
     prepared = model.observation.prepare(rows)
     numbers = np.asarray([zlib.crc32(row.tobytes()) for row in prepared], np.uint32)
     return evaluate.log_likelihood(model, rows, num_samples, numbers=numbers, key=key).value
-
-
-def _by_blocks(compiled: Callable[[Array], Array], rows: np.ndarray) -> np.ndarray:
-    """`compiled` on blocks of the rows, the last one filled up with copies of its first row."""
-    answers = []
-    for start in range(0, len(rows), _ROWS):
-        block = rows[start : start + _ROWS]
-        full = np.concatenate([block, np.repeat(block[:1], _ROWS - len(block), axis=0)])
-        answers.append(np.asarray(compiled(jnp.asarray(full)))[: len(block)])
-    return np.concatenate(answers)
-
-
-@eqx.filter_jit
-def _posterior_mean(model: VAE, rows: Array) -> Array:
-    return model.encoder(model.observation(rows, key=None)).mean
-
-
-@eqx.filter_jit
-def _decoder_mean(model: VAE, codes: Array) -> Array:
-    return model.decode(codes).mean
 
 
 @eqx.filter_jit

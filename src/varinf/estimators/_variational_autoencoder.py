@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from varinf import evaluate
 from varinf._checks import at_least_one
 from varinf._tree import named_arrays
 from varinf.data import ArraySource, Summary, summarize
@@ -242,7 +243,7 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
         Z : ndarray of shape (n_samples, n_components_)
         """
         X = self._checked(X)
-        return _blocks.posterior_mean(self.model_, X).astype(_float_type(X))
+        return evaluate.encode(self.model_, X).means.astype(_float_type(X))
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """The rows that codes stand for: the mean of p(x | z), in the units of the data.
@@ -259,7 +260,7 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
         X = check_array(X, dtype=_FLOATS)  # pyright: ignore[reportArgumentType]
         if X.shape[1] != self.n_components_:
             raise InputError(f"expected codes of {self.n_components_} numbers, got {X.shape[1]}")
-        return _blocks.decoder_mean(self.model_, X).astype(X.dtype)
+        return evaluate.decode(self.model_, X).astype(X.dtype)
 
     def sample(self, n_samples: int = 1) -> np.ndarray:
         """Draw rows from p(x): the same ones at each call where `random_state` is a number.

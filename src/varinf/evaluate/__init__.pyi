@@ -1,3 +1,8 @@
+from ._codes import Codes as Codes
+from ._codes import decode as decode
+from ._codes import encode as encode
+from ._codes import event_shape as event_shape
+from ._codes import prior_of as prior_of
 from ._elbo import Bound as Bound
 from ._elbo import elbo as elbo
 from ._log_likelihood import LogLikelihood as LogLikelihood

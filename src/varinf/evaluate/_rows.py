@@ -43,9 +43,16 @@ def row_blocks(model: AbstractModel, x: Any, size: int, numbers: np.ndarray | No
     """
     source = data.source(x)
     model.observation.check(data.summarize(source))
+    if numbers is not None and np.shape(numbers) != (len(source),):
+        raise InputError(f"numbers: expected one for each of the {len(source)} rows, got shape {np.shape(numbers)}")
+    return padded_blocks(model, source, size, numbers)
+
+
+def padded_blocks(
+    model: AbstractModel, source: data.Source, size: int, numbers: np.ndarray | None = None
+) -> Iterator[RowBlock]:
+    """The same, for rows that are checked already."""
     numbers = np.arange(len(source)) if numbers is None else np.asarray(numbers)
-    if numbers.shape != (len(source),):
-        raise InputError(f"numbers: expected one for each of the {len(source)} rows, got shape {numbers.shape}")
     for start in range(0, len(source), size):
         rows = np.arange(start, start + size)
         count = min(size, len(source) - start)

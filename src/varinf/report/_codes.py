@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 
+from varinf.evaluate import Codes, encode
 from varinf.report._labels import Classes, Numbers, read_labels
-from varinf.report._latents import Codes, encode
 from varinf.report._style import (
     CONTINUOUS,
     INK,
@@ -32,7 +32,7 @@ from varinf.report._style import (
 _SIDE = 820
 
 
-def codes(model: Any, rows: np.ndarray, labels: np.ndarray | None, path: str | Path) -> Path:
+def codes(model: Any, rows: np.ndarray, labels: np.ndarray | None, path: str | Path, *, what: str = "rows") -> Path:
     """Draw the map of the posterior means, coloured by label.
 
     Two latents are shown as they are, more by their first two principal components, one by its histogram.
@@ -42,14 +42,15 @@ def codes(model: Any, rows: np.ndarray, labels: np.ndarray | None, path: str | P
         rows: as they are stored, `[n, *event]`.
         labels: one per row, or None. Up to twelve classes have a legend; more numbers than that have a colour bar.
         path: of the PNG file.
+        what: the rows are, for the title: "held-out rows", say.
 
     Returns:
         The path.
     """
-    return draw_codes(encode(model, rows), labels, path)
+    return draw_codes(encode(model, rows), labels, path, what)
 
 
-def draw_codes(encoded: Codes, labels: np.ndarray | None, path: str | Path) -> Path:
+def draw_codes(encoded: Codes, labels: np.ndarray | None, path: str | Path, what: str = "rows") -> Path:
     """The same, for rows that are encoded already."""
     n, dim = encoded.means.shape
     read = read_labels(labels, n)
@@ -57,7 +58,7 @@ def draw_codes(encoded: Codes, labels: np.ndarray | None, path: str | Path) -> P
     figure = new_figure(86 + _SIDE + legend_width(read), height + 140)
     by = "" if read is None else ", by label"
     means = "Posterior means" if dim < 3 else f"Posterior means of {dim} latents"
-    write(figure, 24, 30, f"{means} of {n:,} held-out rows{by}", size=TITLE, va="center")
+    write(figure, 24, 30, f"{means} of {n:,} {what}{by}", size=TITLE, va="center")
     axes = new_axes(figure, 86, 66, _SIDE, height)
     scatter_codes(figure, axes, encoded, read)
     return save(figure, path)

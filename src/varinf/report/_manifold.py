@@ -3,7 +3,8 @@ from typing import Any
 
 import numpy as np
 
-from varinf.report._latents import at_sigmas, decode, event_shape, latent_dim, quantiles
+from varinf.evaluate import decode, event_shape
+from varinf.report._latents import at_sigmas, latent_dim, quantiles
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._tiles import Limits, mean_range, resized, tile, tiling, visible
 

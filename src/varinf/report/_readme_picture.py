@@ -3,9 +3,9 @@ from typing import Any
 
 import numpy as np
 
+from varinf.evaluate import encode
 from varinf.report._codes import legend_width, scatter_codes
 from varinf.report._labels import read_labels
-from varinf.report._latents import encode
 from varinf.report._manifold import manifold_pixels
 from varinf.report._style import new_axes, new_figure, save
 from varinf.report._tiles import Limits

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from varinf.evaluate import decode, encode
 from varinf.report._columns import column_axes
-from varinf.report._latents import decode, encode
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._style import HAIR, SINGLE, save, span
 from varinf.report._tiles import Limits, data_range, mean_range, resized, tile, tiling, visible

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from varinf.evaluate import event_shape
 from varinf.report._columns import column_axes
-from varinf.report._latents import event_shape, sample
+from varinf.report._latents import sample
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._style import DATA, MODEL, save, set_legend, span
 from varinf.report._tiles import Limits, data_range, mean_range, resized, tile, tiling, visible
@@ -19,6 +20,7 @@ def samples(
     rows: np.ndarray | None = None,
     limits: Limits | None = None,
     columns: Sequence[str] | None = None,
+    what: str = "data",
     key: PRNGKeyArray,
 ) -> Path:
     """Draw what the model makes of codes drawn from the prior.
@@ -32,6 +34,7 @@ def samples(
         rows: data as they are stored, to set beside a table's draws.
         limits: of images, the stored values shown as black and as white; read off the draws if None.
         columns: the names of a table's columns.
+        what: the rows are, for the title: "held-out data", say.
         key: for the draws.
 
     Returns:
@@ -39,7 +42,7 @@ def samples(
     """
     shape = event_shape(model)
     if len(shape) == 1:
-        return _table(model, path, rows, columns, key)
+        return _table(model, path, rows, columns, what, key)
     size = tiling(shape, width=1300, height=800)
     across, down = max(2, round(0.64 * size.columns)), size.rows
     aside = max(1, size.columns - across)
@@ -60,13 +63,13 @@ def _tiles(images: np.ndarray, limits: Limits) -> np.ndarray:
 
 
 def _table(
-    model: Any, path: str | Path, rows: np.ndarray | None, columns: Sequence[str] | None, key: PRNGKeyArray
+    model: Any, path: str | Path, rows: np.ndarray | None, columns: Sequence[str] | None, what: str, key: PRNGKeyArray
 ) -> Path:
     _, draws = sample(model, 2000, key=key)
     figure, many = column_axes(
         draws.shape[1],
         columns,
-        "Samples from the model" + ("" if rows is None else ", beside held-out data"),
+        "Samples from the model" + ("" if rows is None else f", beside {what}"),
         height=150,
     )
     for j, axes in enumerate(many):

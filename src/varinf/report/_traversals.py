@@ -3,7 +3,8 @@ from typing import Any
 
 import numpy as np
 
-from varinf.report._latents import Codes, at_sigmas, decode, encode, event_shape
+from varinf.evaluate import Codes, decode, encode, event_shape
+from varinf.report._latents import at_sigmas
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._tiles import Limits, mean_range, resized, tile, tiling, visible
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from varinf.evaluate import encode
 from varinf.report._codes import draw_codes
-from varinf.report._latents import encode
 from varinf.report._loss_curves import loss_curves
 from varinf.report._manifold import manifold
 from varinf.report._progress import progress
@@ -50,10 +50,12 @@ def write_pictures(
     written = []
     if any(len(values) for values in history.values()):
         written.append(loss_curves(history, folder / "loss_curves.png"))
-    written.append(draw_codes(encoded, labels, folder / "codes.png"))
+    written.append(draw_codes(encoded, labels, folder / "codes.png", "held-out rows"))
     if kind != "images":
         written.append(reconstructions(model, rows, folder / "reconstructions.png", columns=columns))
-        written.append(samples(model, folder / "samples.png", rows=rows, columns=columns, key=key))
+        written.append(
+            samples(model, folder / "samples.png", rows=rows, columns=columns, what="held-out data", key=key)
+        )
         return written
     limits = data_range(model, rows, max_value)
     written.append(reconstructions(model, rows, folder / "reconstructions.png", limits=limits))
