@@ -18,7 +18,7 @@ class AbstractObjective(eqx.Module):
         bound: the metric that early stopping watches, a lower bound on ln p(x) per datum in nats.
     """
 
-    bound: eqx.AbstractClassVar[str]
+    bound: eqx.AbstractVar[str]
 
     @property
     @abc.abstractmethod
