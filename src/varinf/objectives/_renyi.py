@@ -1,3 +1,4 @@
+import functools
 import math
 
 import equinox as eqx
@@ -8,6 +9,7 @@ from jaxtyping import Array, Float, PyTree
 from varinf._checks import at_least_one
 from varinf.errors import InputError
 from varinf.objectives._objective import AbstractObjective, Metrics
+from varinf.objectives._score_function import surrogate_of_weights
 from varinf.objectives._terms import Request, Terms
 
 
@@ -20,7 +22,7 @@ class Renyi(AbstractObjective):
 
     The metric `renyi` is this bound, `iwae` the importance-weighted one of the same draws. Early stopping watches
     `renyi`, but `iwae` where α < 0, since the higher of two upper bounds is not the better one. For local latents
-    only, as `IWAE`.
+    only, and with score-function gradients where the draws are not reparameterised, as `IWAE`.
 
     Source: Li and Turner 2016, equations 6, 14 and 15.
 
@@ -50,12 +52,14 @@ class Renyi(AbstractObjective):
 
     def loss(self, terms: Terms) -> tuple[Float[Array, ""], Metrics]:
         log_weights = terms.log_weights()
-        bound = terms.mean(_log_power_mean(log_weights, 1 - self.alpha))
+        log_mean = functools.partial(_log_power_mean, order=1 - self.alpha)
+        bound = terms.mean(log_mean(log_weights))
         iwae = terms.mean(jax.nn.logsumexp(log_weights, axis=0) - math.log(self.num_samples))
         reconstruction = terms.mean(terms.log_likelihood.mean(0))
         elbo = terms.mean(log_weights.mean(0))
         metrics = {"loss": -bound, "renyi": bound, "iwae": iwae, "elbo": elbo, "reconstruction": reconstruction}
-        return -bound, metrics | {"kl": reconstruction - elbo}
+        score = surrogate_of_weights(terms, log_mean, log_weights, estimator="reparam")
+        return -bound - score, metrics | {"kl": reconstruction - elbo}
 
     def draw_gradient(self, terms: Terms, gradient: PyTree[Array]) -> PyTree[Array]:
         return gradient
