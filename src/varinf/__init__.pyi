@@ -17,4 +17,5 @@ from .models import load as load
 from .models import save as save
 from .objectives import ELBO as ELBO
 from .objectives import IWAE as IWAE
+from .objectives import Renyi as Renyi
 from .train import fit as fit

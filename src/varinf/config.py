@@ -73,6 +73,7 @@ class ObjectiveSettings(_Section):
 
     objective: Annotated[str, _one_of(OBJECTIVES)] = "elbo"
     num_samples: _Positive | None = None
+    alpha: float = 0.5
     beta: float = Field(default=1.0, ge=0)
     beta_warmup: int = Field(default=0, ge=0)
     free_bits: float = Field(default=0.0, ge=0)

@@ -1,5 +1,6 @@
 """What a run does: open its data, build its model, fit it, evaluate it. Loads JAX."""
 
+import inspect
 import io
 import time
 from collections.abc import Callable
@@ -333,21 +334,23 @@ def _some(source: data.Source, most: int) -> data.Source:
 
 def _objective(settings: Settings, choice: Choice, count: int) -> objectives.AbstractObjective:
     given = settings.objective
-    options: dict[str, Any] = {"estimator": given.estimator}
-    if given.num_samples is not None:
-        options["num_samples"] = given.num_samples
-    elbo_only = {"beta": given.beta, "free_bits": given.free_bits, "kl": given.kl}
-    cls = objectives.OBJECTIVES[given.objective]
-    if cls is objectives.ELBO:
-        if given.beta_warmup:
-            steps = given.beta_warmup * _steps_per_epoch(choice, count)
-            elbo_only["beta"] = objectives.LinearWarmup(given.beta, steps)
-        return cls(**options, **elbo_only)
-    for name, value in (elbo_only | {"beta_warmup": given.beta_warmup}).items():
-        if value != type(given).model_fields[name].default:
-            option = f"--{name.replace('_', '-')}"
-            raise InputError(f"{option} is for the elbo, and the objective is {given.objective}; leave it out")
-    return cls(**options)
+    options = given.model_dump(exclude={"objective"}, exclude_none=True)
+    for name, value in options.items():
+        takers = _takers("beta" if name == "beta_warmup" else name)
+        if given.objective not in takers and value != type(given).model_fields[name].default:
+            raise InputError(
+                f"--{name.replace('_', '-')} is for the {' or '.join(takers)}, and the objective is {given.objective}; "
+                "leave it out"
+            )
+    if given.beta_warmup:
+        options["beta"] = objectives.LinearWarmup(given.beta, given.beta_warmup * _steps_per_epoch(choice, count))
+    taken = {name: value for name, value in options.items() if given.objective in _takers(name)}
+    return objectives.OBJECTIVES[given.objective](**taken)
+
+
+def _takers(option: str) -> list[str]:
+    """The names of the objectives that have an option."""
+    return [name for name, cls in objectives.OBJECTIVES.items() if option in inspect.signature(cls).parameters]
 
 
 def _optimizer(settings: Settings, choice: Choice, count: int) -> Any:

@@ -292,6 +292,7 @@ OPTIONS = {
     "soft targets": (GREY, ["--binarize", "none", *WEIGHED]),
     "iwae": (GREY // 128, ["--likelihood", "bernoulli", *IWAE]),
     "dreg": (GREY // 64, ["--likelihood", "poisson", *IWAE, "--estimator", "dreg"]),
+    "renyi": (GREY // 128, ["--likelihood", "bernoulli", "--objective", "renyi", "--alpha", "-0.5"]),
     "stl": (GREY, ["--likelihood", "continuous_bernoulli", "--estimator", "stl", "--num-samples", "2"]),
     "logistic, conv": (
         GREY,
@@ -316,7 +317,7 @@ def test_options(varinf, tiny, name):
     assert results["steps"] > 2
     # said where it is so, and only there
     assert ("these numbers are no log-likelihoods" in "\n".join(out)) == (name == "soft targets")
-    assert ("by Monte Carlo" in "\n".join(out)) == (name in ("table", "stl", "iwae", "dreg"))
+    assert ("by Monte Carlo" in "\n".join(out)) == (name in ("table", "stl", "iwae", "dreg", "renyi"))
 
 
 # --- help ----------------------------------------------------------------------------------------------------------

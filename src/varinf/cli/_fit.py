@@ -101,10 +101,16 @@ def fit(
         str | None, _option(_MODEL, "NAME", "Of matrix products: float32 or bfloat16. [default: float32]")
     ] = None,
     objective: Annotated[
-        str | None, _option(_OBJECTIVE, "NAME", "elbo, or iwae, the importance-weighted bound. [default: elbo]")
+        str | None,
+        _option(
+            _OBJECTIVE, "NAME", "elbo; iwae, the importance-weighted bound; or renyi, between the two. [default: elbo]"
+        ),
     ] = None,
     num_samples: Annotated[
-        int | None, _option(_OBJECTIVE, "N", "Draws of z for each row. [default: 1 (elbo), 50 (iwae)]")
+        int | None, _option(_OBJECTIVE, "N", "Draws of z for each row. [default: 1 (elbo), 50 (iwae), 10 (renyi)]")
+    ] = None,
+    alpha: Annotated[
+        float | None, _option(_OBJECTIVE, "X", "Order of the renyi: at 0 it is the iwae, at 1 the elbo. [default: 0.5]")
     ] = None,
     beta: Annotated[float | None, _option(_OBJECTIVE, "X", "Weight of the KL in the loss. [default: 1]")] = None,
     beta_warmup: Annotated[
@@ -177,10 +183,10 @@ def fit(
         "source": source, "test": test, "array": array, "resize": parse_resize(resize), "held_out": held_out,
         "latent_dim": latent_dim, "hidden": parse_sizes(hidden), "network": network, "activation": activation,
         "likelihood": likelihood, "posterior": posterior, "binarize": binarize, "variance": variance,
-        "precision": precision, "objective": objective, "num_samples": num_samples, "beta": beta,
-        "beta_warmup": beta_warmup, "free_bits": free_bits, "kl": kl, "estimator": estimator, "optimizer": optimizer,
-        "learning_rate": learning_rate, "schedule": schedule, "warmup_epochs": warmup_epochs, "clip_norm": clip_norm,
-        "batch_size": batch_size, "epochs": epochs, "patience": patience, "seed": seed,
+        "precision": precision, "objective": objective, "num_samples": num_samples, "alpha": alpha,
+        "beta": beta, "beta_warmup": beta_warmup, "free_bits": free_bits, "kl": kl, "estimator": estimator,
+        "optimizer": optimizer, "learning_rate": learning_rate, "schedule": schedule, "warmup_epochs": warmup_epochs,
+        "clip_norm": clip_norm, "batch_size": batch_size, "epochs": epochs, "patience": patience, "seed": seed,
     }  # fmt: skip
     # What follows loads pydantic, then JAX; a page of help needs neither.
     from varinf.cli._session import begin, carry_out

@@ -21,7 +21,7 @@ class AbstractModel(eqx.Module):
 
     @abc.abstractmethod
     def draw(self, batch: Batch, request: Request, *, key: PRNGKeyArray) -> Draw:
-        """The latents of the batch's data, drawn from the posterior so that gradients pass through."""
+        """The latents of the batch's data, drawn from the posterior so that gradients pass through, where they can."""
 
     @abc.abstractmethod
     def score(self, batch: Batch, draw: Draw, request: Request) -> Terms:

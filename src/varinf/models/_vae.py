@@ -13,6 +13,7 @@ from numpyro.distributions import Distribution
 from varinf.distributions import NoClosedForm, kl_per_dimension
 from varinf.likelihoods import AbstractObservation, AsGiven
 from varinf.models._build import build_vae
+from varinf.models._centre import centre
 from varinf.models._model import AbstractModel
 from varinf.objectives import Batch, Draw, Latent, Request, Terms
 
@@ -25,7 +26,8 @@ class VAE(AbstractModel):
     Args:
         prior: p(z), a Distribution over a vector, which stays as it is; or a module that returns one when called
             without arguments, which is trained.
-        encoder: `[*batch, *event]` -> q(z | x) with batch shape `[*batch]`.
+        encoder: `[*batch, *event]` -> q(z | x) with batch shape `[*batch]`; of any kind that can be drawn from. Where
+            the draws are not reparameterised (discrete ones, say), gradients are by the score function.
         decoder: z `[*batch, dim]` -> p(x | z) with batch shape `[*batch]`.
         observation: how stored rows become what the decoder's distribution is over; by default as given.
         recipe: how `build` made it, as JSON, which lets `varinf.load` make it again; None for parts of one's own.
@@ -41,7 +43,8 @@ class VAE(AbstractModel):
 
     def draw(self, batch: Batch, request: Request, *, key: PRNGKeyArray) -> Draw:
         q = self.encoder(batch.data)
-        return Draw(q.rsample(key, (request.num_samples,)), q)
+        shape = (request.num_samples,)
+        return Draw(q.rsample(key, shape) if q.has_rsample else jax.lax.stop_gradient(q.sample(key, shape)), q)
 
     def score(self, batch: Batch, draw: Draw, request: Request) -> Terms:
         z, q, prior = draw.latents, draw.context, self._prior()
@@ -50,7 +53,7 @@ class VAE(AbstractModel):
             with contextlib.suppress(NoClosedForm):
                 kl = kl_per_dimension(q, prior)
         log_q = (jax.lax.stop_gradient(q) if request.stop_posterior else q).log_prob(z)
-        latent = Latent("z", prior.log_prob(z), log_q, kl)
+        latent = Latent("z", prior.log_prob(z), log_q, kl, reparameterized=q.has_rsample)
         log_likelihood = self.decoder(z).log_prob(batch.data) + self.observation.log_det()
         return Terms(jnp.asarray(log_likelihood), (latent,), batch)
 
@@ -64,8 +67,8 @@ class VAE(AbstractModel):
         return self.observation.restore(self.decoder(jnp.asarray(z)))
 
     def reconstruct(self, x: Any) -> Float[Array, "..."]:
-        """The mean of p(x | z) at the posterior mean of z, for rows `[batch, *event]`."""
-        return jnp.asarray(self.decode(jnp.asarray(self.encode(x).mean)).mean)
+        """The mean of p(x | z) at the posterior mean of z, for rows `[batch, *event]`; at its mode if z is discrete."""
+        return jnp.asarray(self.decode(centre(self.encode(x))).mean)
 
     def sample(self, num_samples: int, *, key: PRNGKeyArray, mean: bool = False) -> Array:
         """Draws from p(x), `[num_samples, *event]`; with `mean`, the decoder's mean at draws of z."""

@@ -2,6 +2,7 @@ from ._elbo import ELBO as ELBO
 from ._iwae import IWAE as IWAE
 from ._objective import AbstractObjective as AbstractObjective
 from ._objective import value_and_grad as value_and_grad
+from ._renyi import Renyi as Renyi
 from ._table import OBJECTIVES as OBJECTIVES
 from ._terms import Batch as Batch
 from ._terms import Draw as Draw

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, PyTree
 from varinf._checks import at_least_one, known
 from varinf.errors import InputError
 from varinf.objectives._objective import AbstractObjective, Metrics
+from varinf.objectives._score_function import surrogate_of_mean
 from varinf.objectives._terms import Latent, Request, Terms
 
 
@@ -15,10 +16,11 @@ class ELBO(AbstractObjective):
     """The evidence lower bound, E_q[ln p(x | z)] − KL[q(z) || p(z)], per datum in nats.
 
     The metric `elbo` is always this bound; `beta` and `free_bits` change the loss alone. The KL of a global
-    latent is divided by the number of data.
+    latent is divided by the number of data. Latents whose draws are not reparameterised (discrete ones, say) get
+    score-function gradients with a leave-one-out baseline, for which there must be two draws or more.
 
     Sources: Kingma and Welling 2014; β, Higgins et al. 2017; free bits, Kingma et al. 2016 (appendix C.8);
-    sticking the landing, Roeder et al. 2017.
+    sticking the landing, Roeder et al. 2017; the baseline, Kool, van Hoof and Welling 2019.
 
     Args:
         num_samples: draws of the latents for each datum.
@@ -71,10 +73,21 @@ class ELBO(AbstractObjective):
         pressed = sum((floored for _, floored in kls), jnp.zeros_like(reconstruction))
         beta = self.beta(terms.batch.step) if callable(self.beta) else self.beta
         loss = beta * pressed - reconstruction
-        return loss, {"loss": loss, "elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
+        score = surrogate_of_mean(terms, *self._integrand(terms, beta), estimator=self.estimator)
+        return loss - score, {"loss": loss, "elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
 
     def draw_gradient(self, terms: Terms, gradient: PyTree[Array]) -> PyTree[Array]:
         return gradient
+
+    def _integrand(self, terms: Terms, beta: Array) -> tuple[Float[Array, "samples batch"], Float[Array, " samples"]]:
+        """What of −loss depends on each draw: for each datum, and the part of the global latents."""
+        local, shared = terms.log_likelihood, jnp.zeros_like(terms.log_likelihood[:, 0])
+        for latent in terms.latents:
+            if latent.kl is None and latent.is_global:
+                shared -= beta * latent.log_ratio / terms.batch.num_data
+            elif latent.kl is None:
+                local -= beta * latent.log_ratio
+        return local, shared
 
     def _kl(self, terms: Terms, latent: Latent) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """The KL of a group of latents per datum, as it is and with its free bits."""
@@ -84,7 +97,7 @@ class ELBO(AbstractObjective):
                 raise InputError(f"no closed form is known for the KL of {latent.name}; use kl='auto'")
             if self.free_bits:
                 raise InputError(f"free_bits needs a KL in closed form, and none is known for {latent.name}")
-            sampled = (latent.log_posterior - latent.log_prior).mean(0)
+            sampled = latent.log_ratio.mean(0)
             kl = share * (sampled if latent.is_global else terms.mean(sampled))
             return kl, kl
         if latent.is_global:

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, PyTree
 
 from varinf._checks import at_least_one, known
 from varinf.objectives._objective import AbstractObjective, Metrics
+from varinf.objectives._score_function import surrogate_of_weights
 from varinf.objectives._terms import Request, Terms
 
 
@@ -15,9 +16,11 @@ class IWAE(AbstractObjective):
 
     With one sample it is the Monte Carlo ELBO, and it rises with the number of samples. For local latents
     only: the logarithm of an average over draws of a global latent is not a sum over data, so its estimate
-    from a batch is biased.
+    from a batch is biased. Latents whose draws are not reparameterised (discrete ones, say) get score-function
+    gradients (VIMCO), for which there must be two draws or more.
 
-    Sources: Burda, Grosse and Salakhutdinov 2016, equation 8; DReG, Tucker et al. 2019, equation 8.
+    Sources: Burda, Grosse and Salakhutdinov 2016, equation 8; DReG, Tucker et al. 2019, equation 8; VIMCO, Mnih and
+    Rezende 2016, equation 10.
 
     Args:
         num_samples: S, the draws for each datum.
@@ -41,11 +44,12 @@ class IWAE(AbstractObjective):
 
     def loss(self, terms: Terms) -> tuple[Float[Array, ""], Metrics]:
         log_weights = terms.log_weights()
-        bound = terms.mean(jax.nn.logsumexp(log_weights, axis=0) - math.log(self.num_samples))
+        bound = terms.mean(_log_mean(log_weights))
         reconstruction = terms.mean(terms.log_likelihood.mean(0))
         elbo = terms.mean(log_weights.mean(0))
         metrics = {"loss": -bound, "iwae": bound, "elbo": elbo, "reconstruction": reconstruction}
-        return -bound, metrics | {"kl": reconstruction - elbo}
+        score = surrogate_of_weights(terms, _log_mean, log_weights, estimator=self.estimator)
+        return -bound - score, metrics | {"kl": reconstruction - elbo}
 
     def draw_gradient(self, terms: Terms, gradient: PyTree[Array]) -> PyTree[Array]:
         if self.estimator == "reparam":
@@ -53,3 +57,7 @@ class IWAE(AbstractObjective):
         # The gradient at hand carries one power of the normalised weights; DReG for the posterior has two.
         weights = jax.nn.softmax(terms.log_weights(), axis=0)
         return jax.tree.map(lambda g: g * weights.reshape(weights.shape + (1,) * (g.ndim - 2)), gradient)
+
+
+def _log_mean(log_weights: Float[Array, "samples batch"]) -> Float[Array, " batch"]:
+    return jax.nn.logsumexp(log_weights, axis=0) - math.log(len(log_weights))

@@ -18,7 +18,7 @@ class AbstractObjective(eqx.Module):
         bound: the metric that early stopping watches, a lower bound on ln p(x) per datum in nats.
     """
 
-    bound: eqx.AbstractClassVar[str]
+    bound: eqx.AbstractVar[str]
 
     @property
     @abc.abstractmethod
@@ -28,6 +28,8 @@ class AbstractObjective(eqx.Module):
     @abc.abstractmethod
     def loss(self, terms: Terms) -> tuple[Float[Array, ""], Metrics]:
         """The loss per datum, and metrics per datum in nats, among them `bound`.
+
+        Where draws are not reparameterised, the loss has score-function terms, which are zero but for their gradient.
 
         Raises:
             ValueError: the objective is not valid for a model with such latents.
@@ -70,5 +72,7 @@ def value_and_grad(
     loss, pull_score, (metrics, terms) = eqx.filter_vjp(score, params, drawn, has_aux=True)
     from_score, from_drawn = pull_score(jnp.ones_like(loss))
     latents = objective.draw_gradient(terms, from_drawn.latents)
-    (from_draw,) = pull_draw(eqx.tree_at(lambda d: d.latents, from_drawn, latents))
+    # None in the place of whole numbers, which have no gradient
+    from_drawn = eqx.tree_at(lambda d: d.latents, from_drawn, latents, is_leaf=lambda node: node is None)
+    (from_draw,) = pull_draw(from_drawn)
     return loss, metrics, jax.tree.map(jnp.add, from_score, from_draw)

@@ -1,3 +1,3 @@
 from varinf._table import Table
 
-OBJECTIVES = Table("objective", "varinf.objectives", {"elbo": "ELBO", "iwae": "IWAE"})
+OBJECTIVES = Table("objective", "varinf.objectives", {"elbo": "ELBO", "iwae": "IWAE", "renyi": "Renyi"})

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from varinf.errors import InputError
@@ -45,11 +46,12 @@ class Draw(eqx.Module):
     """The first of a model's two answers: the latents, drawn.
 
     Attributes:
-        latents: the draws, arrays `[samples, batch, ...]` (or `[samples, ...]` for global latents).
+        latents: the draws, arrays `[samples, batch, ...]` (or `[samples, ...]` for global latents). Where they are not
+            reparameterised they must carry no gradient.
         context: what else the second answer needs: the posterior drawn from, the observation scored.
     """
 
-    latents: PyTree[Float[Array, "..."]]
+    latents: PyTree[Array]
     context: Any
 
 
@@ -63,6 +65,8 @@ class Latent(eqx.Module):
         kl: KL[q || p] in closed form for each part that factorises, `[batch, parts]` if local, `[parts]` if
             global; None where no closed form is known or none was asked for.
         is_global: whether it is one for the whole data set, not one for each datum.
+        reparameterized: whether gradients reach the posterior through the draws. Where not (a discrete latent, say),
+            objectives take score-function gradients, so `log_posterior` must have its own by q's parameters.
     """
 
     name: str = eqx.field(static=True)
@@ -70,6 +74,16 @@ class Latent(eqx.Module):
     log_posterior: Float[Array, "..."]
     kl: Float[Array, "..."] | None
     is_global: bool = eqx.field(static=True, default=False)
+    reparameterized: bool = eqx.field(static=True, default=True)
+
+    @property
+    def log_ratio(self) -> Float[Array, "..."]:
+        """ln q(z) − ln p(z) of the draws, whose mean is the KL.
+
+        Of draws that are not reparameterised, the gradient of ln q is left to the score-function terms.
+        """
+        log_posterior = self.log_posterior if self.reparameterized else jax.lax.stop_gradient(self.log_posterior)
+        return log_posterior - self.log_prior
 
 
 class Terms(eqx.Module):
@@ -112,5 +126,5 @@ class Terms(eqx.Module):
         """
         total = self.log_likelihood
         for latent in self.local_latents():
-            total += latent.log_prior - latent.log_posterior
+            total -= latent.log_ratio
         return total

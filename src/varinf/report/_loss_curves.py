@@ -17,7 +17,7 @@ from varinf.report._style import (
     span,
 )
 
-_BOUNDS = {"iwae": "Importance-weighted bound", "elbo": "ELBO", "loss": "Loss"}
+_BOUNDS = {"renyi": "Rényi bound", "iwae": "Importance-weighted bound", "elbo": "ELBO", "loss": "Loss"}
 _PARTS = {"reconstruction": "Reconstruction, E[ln p(x | z)]", "kl": "KL[q(z | x) || p(z)]"}
 
 
