@@ -11,6 +11,7 @@ from . import train as train
 from .errors import InputError as InputError
 from .errors import NonFiniteError as NonFiniteError
 from .inference import infer as infer
+from .inference import infer_local as infer_local
 from .models import VAE as VAE
 from .models import LogDensity as LogDensity
 from .models import load as load

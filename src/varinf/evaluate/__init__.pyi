@@ -7,4 +7,7 @@ from ._elbo import Bound as Bound
 from ._elbo import elbo as elbo
 from ._log_likelihood import LogLikelihood as LogLikelihood
 from ._log_likelihood import log_likelihood as log_likelihood
+from ._rows import RowBlock as RowBlock
+from ._rows import observed as observed
+from ._rows import padded_blocks as padded_blocks
 from ._rows import row_blocks as row_blocks

@@ -26,9 +26,9 @@ def normal_draws(count: int, dim: int, seed: int, *, match: bool) -> np.ndarray:
     else:
         draws = np.random.default_rng(seed).standard_normal((half, dim))
     if match:
-        if half >= 1.5 * dim:
-            factor = np.linalg.cholesky(draws.T @ draws / half)
-            draws = np.linalg.solve(factor, draws.T).T
+        if half >= dim:
+            orthonormal, triangle = np.linalg.qr(draws)
+            draws = orthonormal * np.sign(np.diagonal(triangle)) * half**0.5
         else:
             draws /= np.sqrt((draws**2).mean(0))
     return np.concatenate([draws, -draws])

@@ -60,10 +60,12 @@ def full_shape(
     site: dict[str, Any], shape: tuple[int, ...], event_dim: int, plates: tuple[Plate, ...]
 ) -> tuple[int, ...]:
     """The shape that a latent of a run has for all rows of its plates; `shape` and `event_dim` are of its value."""
-    sizes, whole = {plate.name: plate.size for plate in plates}, list(shape)
+    sizes: dict[str, int] = {plate.name: plate.size for plate in plates}
+    whole: list[int] = list(shape)
     for frame in site["cond_indep_stack"]:
         axis = frame.dim - event_dim
-        whole[axis] = sizes.get(frame.name, whole[axis])
+        if frame.name in sizes:
+            whole[axis] = sizes[frame.name]
     return tuple(whole)
 
 

@@ -30,7 +30,8 @@ class FullRank(AbstractNormalFamily):
         self, parameters: Float[Array, " parameters"], shift: Float[Array, " dim"], scale: Float[Array, "..."]
     ) -> MultivariateNormal:
         q: Any = self(parameters)
-        return MultivariateNormal(shift + scale @ q.loc, scale_tril=scale @ q.scale_tril)
+        loc = shift + (scale @ q.loc[..., None])[..., 0]
+        return MultivariateNormal(loc, scale_tril=scale @ q.scale_tril)
 
     def standard(self, dim: int) -> Float[Array, " parameters"]:
         return jnp.concatenate([jnp.zeros(dim), jnp.full(dim, RAW_ONE), jnp.zeros(dim * (dim - 1) // 2)])

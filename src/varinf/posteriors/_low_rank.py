@@ -39,7 +39,7 @@ class LowRank(AbstractNormalFamily):
         self, parameters: Float[Array, " parameters"], shift: Float[Array, " dim"], scale: Float[Array, "..."]
     ) -> LowRankMultivariateNormal:
         loc, own, factor = self._parts(parameters)
-        return LowRankMultivariateNormal(shift + scale * loc, scale[:, None] * factor, (scale * own) ** 2)
+        return LowRankMultivariateNormal(shift + scale * loc, scale[..., None] * factor, (scale * own) ** 2)
 
     def standard(self, dim: int) -> Float[Array, " parameters"]:
         # F = 0 is a saddle: small columns that differ

@@ -1,0 +1,291 @@
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from varinf import data
+from varinf._checks import known
+from varinf.errors import InputError
+from varinf.evaluate import RowBlock, observed, padded_blocks, prior_of
+from varinf.inference._bound import Noise
+from varinf.inference._draws import normal_draws, seeds
+from varinf.inference._optimize import Search, search_from
+from varinf.models import VAE
+from varinf.objectives import Batch, Draw, Request, Terms
+from varinf.posteriors import POSTERIORS, AbstractFamily
+
+_ROWS, _CHUNK = 256, 32  # of a compiled call, and draws whose densities are worked out at once
+_STEPS = 10  # of a row in one call; those that are not done go on in another
+_GROWTH = 2  # a stage has so many times the draws of the one before
+_REPEATS = 8  # of as many draws, for the elbo
+_REQUEST = Request(1, closed_form_kl=True, stop_posterior=False)
+
+
+@dataclass(frozen=True)
+class LocalInference:
+    """Posteriors that were inferred for some data, each by itself, under a model that stayed as it was.
+
+    Attributes:
+        posterior: q(z) of each datum, a Distribution with batch shape `[n]`.
+        elbo: of each, in nats, from draws that it was not fitted on, `[n]`.
+        elbo_stderr: its standard error, `[n]`.
+        steps: quasi-Newton steps made for each, `[n]`.
+        converged: whether for this datum there is no more to gain in the family, `[n]`.
+    """
+
+    posterior: Any
+    elbo: np.ndarray
+    elbo_stderr: np.ndarray
+    steps: np.ndarray
+    converged: np.ndarray
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.elbo)} data, {self.converged.mean():.1%} of them converged, in {np.median(self.steps):.0f} steps "
+            f"(median); elbo {self.elbo.mean():.6g} nats per datum"
+        )
+
+
+class _Rows(NamedTuple):
+    """Where some rows are.
+
+    Attributes:
+        shift: with `scale`, the coordinates z = shift + scale u in which q is fitted, `[rows, dim]`.
+        scale: `[rows, dim]`.
+        parameters: of q in them, `[rows, parameters]`.
+    """
+
+    shift: Any
+    scale: Any
+    parameters: Any
+
+
+class _Ended(NamedTuple):
+    """What a call came to for each row.
+
+    Attributes:
+        parameters: `[rows, parameters]`.
+        first: −elbo on the call's draws at the start, `[rows]`.
+        value: at the end, `[rows]`.
+        steps: made, `[rows]`.
+        settled: whether there was no more to gain on the draws, `[rows]`.
+        stuck: or no way to gain it, `[rows]`.
+    """
+
+    parameters: Float[Array, "rows parameters"]
+    first: Float[Array, " rows"]
+    value: Float[Array, " rows"]
+    steps: Int[Array, " rows"]
+    settled: Bool[Array, " rows"]
+    stuck: Bool[Array, " rows"]
+
+
+def infer_local(
+    model: VAE,
+    x: Any,
+    *,
+    start: str = "encoder",
+    posterior: str | AbstractFamily = "mean_field",
+    elbo_tol: float = 0.01,
+    max_draws: int = 2048,
+    max_steps: int = 500,
+    key: PRNGKeyArray,
+) -> LocalInference:
+    """Fit a posterior of its own to each datum, under a model that stays as it is.
+
+    Each q maximises its bound on fixed draws by a quasi-Newton method, in stages of twice the draws, until new
+    ones let it rise by less than `elbo_tol`. Rows are worked on in blocks of those that are not done yet; what is found
+    for a row does not depend on the others. Memory is that of the answer and of a block.
+
+    Source: the per-datum posteriors of Hoffman et al. 2013; from the encoder's answer, Kim et al. 2018; fixed draws,
+    Giordano, Ingram and Broderick 2024.
+
+    Args:
+        model: a VAE.
+        x: rows as they are stored, `[n, *event]`, or a Source. Random observations (binarised pixels) are drawn once,
+            as `evaluate.elbo` draws them with the same key.
+        start: "encoder", or "prior".
+        posterior: the family: a name in `varinf.posteriors.POSTERIORS`, or a family.
+        elbo_tol: nats for each datum.
+        max_draws: of the last stage.
+        max_steps: quasi-Newton steps for a datum, in all stages together.
+        key: for the observations and the draws.
+
+    Raises:
+        InputError: the rows cannot be observed by the model; an unknown name; latents that have no density over
+            vectors of real numbers.
+    """
+    known("start", start, ("encoder", "prior"))
+    if elbo_tol <= 0:
+        raise InputError(f"elbo_tol must be positive, got {elbo_tol:g}")
+    source, prior = data.source(x), prior_of(model)
+    if prior.is_discrete or len(prior.event_shape) != 1:
+        raise InputError(f"expected latents that are vectors of real numbers, got a prior {type(prior).__name__}")
+    model.observation.check(data.summarize(source))
+    count, (dim,) = len(source), prior.event_shape
+    family_key, seed_key = jax.random.split(jax.random.fold_in(key, 1))
+    family = (POSTERIORS[posterior]() if isinstance(posterior, str) else posterior).built(dim, key=family_key)
+    stage_seed, elbo_seed = seeds(seed_key, 2)
+    dtype = np.dtype(jnp.result_type(float))
+    standard = np.asarray(family.standard(dim), dtype)
+    rows = _Rows(np.empty((count, dim), dtype), np.empty((count, dim), dtype), np.tile(standard, (count, 1)))
+    everyone = np.arange(count)
+    for chosen, block in _blocks(model, source, everyone):
+        moments = _start(model, block, start == "encoder", key)
+        rows.shift[chosen], rows.scale[chosen] = (np.asarray(part)[: len(chosen)] for part in moments)
+
+    steps, converged, pending, stage = np.zeros(count, int), np.zeros(count, bool), everyone, 0
+    while len(pending):
+        draws = _CHUNK * _GROWTH**stage
+        noise = _noise(family, dim, draws, max_draws, stage_seed + stage, dtype)
+        gained, settled = np.zeros(count), np.zeros(count, bool)
+        queue = pending
+        while len(queue):
+            unfinished = []
+            for chosen, block in _blocks(model, source, queue):
+                most = np.minimum(_STEPS, max_steps - steps[chosen])
+                limits = jnp.asarray(elbo_tol / 4, dtype), jnp.asarray(_full(most))
+                ended = _advance(model, family, block, _padded(rows, chosen), noise, *limits, key)
+                ended = jax.tree.map(lambda leaf, n=len(chosen): np.asarray(leaf)[:n], ended)
+                rows.parameters[chosen] = ended.parameters
+                gained[chosen] += ended.first - ended.value
+                steps[chosen] += ended.steps
+                settled[chosen] = ended.settled
+                unfinished.append(chosen[~ended.settled & ~ended.stuck & (steps[chosen] < max_steps)])
+            queue = np.concatenate(unfinished)
+        done = settled[pending] & (gained[pending] < elbo_tol) & (stage > 0)
+        converged[pending] = done
+        stage += 1
+        goes_on = ~done & settled[pending] & (_CHUNK * _GROWTH**stage <= max_draws)
+        pending = pending[goes_on]
+
+    repeats = [_noise(family, dim, _CHUNK, _CHUNK, elbo_seed + i, dtype, match=False) for i in range(_REPEATS)]
+    elbos = np.empty((_REPEATS, count))
+    for chosen, block in _blocks(model, source, everyone):
+        for i, noise in enumerate(repeats):
+            elbo = _elbo(model, family, block, _padded(rows, chosen), noise.chunks[0], key)
+            elbos[i, chosen] = np.asarray(elbo)[: len(chosen)]
+    q = family.moved(*(jnp.asarray(part) for part in (rows.parameters, rows.shift, _as_scale(family, rows.scale))))
+    return LocalInference(q, elbos.mean(0), elbos.std(0, ddof=1) / math.sqrt(_REPEATS), steps, converged)
+
+
+def _blocks(model: VAE, source: data.Source, rows: np.ndarray) -> Iterator[tuple[np.ndarray, RowBlock]]:
+    """These rows in full blocks, with their numbers."""
+    for start in range(0, len(rows), _ROWS):
+        chosen = rows[start : start + _ROWS]
+        yield chosen, next(padded_blocks(model, data.Subset(source, chosen), _ROWS, chosen))
+
+
+def _full(values: np.ndarray) -> np.ndarray:
+    """Values for a block: the first of them repeated where there are too few."""
+    return np.concatenate([values, np.repeat(values[:1], _ROWS - len(values), axis=0)])
+
+
+def _padded(rows: _Rows, chosen: np.ndarray) -> _Rows:
+    return jax.tree.map(lambda leaf: jnp.asarray(_full(leaf[chosen])), rows)
+
+
+def _noise(
+    family: AbstractFamily, dim: int, draws: int, most: int, seed: int, dtype: np.dtype, *, match: bool = True
+) -> Noise:
+    width = family.num_noise(dim)
+    chunks = np.zeros((max(most, draws) // _CHUNK, _CHUNK, width), dtype)
+    used = draws // _CHUNK
+    chunks[:used] = normal_draws(draws, width, seed, match=match).reshape(used, _CHUNK, width)
+    return Noise(jnp.asarray(chunks), jnp.asarray(used))
+
+
+def _as_scale(family: AbstractFamily, scale: Any) -> Any:
+    return scale[..., None] * jnp.eye(scale.shape[-1], dtype=scale.dtype) if family.triangular else scale
+
+
+@eqx.filter_jit
+def _start(model: VAE, block: RowBlock, encoder: bool, key: PRNGKeyArray) -> tuple[Array, Array]:
+    """Mean and standard deviation of the q to begin with, of each row."""
+    if encoder:
+        q: Any = model.draw(observed(model, block, key=key), _REQUEST, key=key).context
+        return q.mean, jnp.sqrt(q.variance)
+    prior: Any = prior_of(model)
+    shape = (block.numbers.shape[0], *prior.event_shape)
+    return jnp.broadcast_to(prior.mean, shape), jnp.broadcast_to(jnp.sqrt(prior.variance), shape)
+
+
+def _terms(model: VAE, family: AbstractFamily, batch: Batch, rows: _Rows, noise: Float[Array, "draws noise"]) -> Terms:
+    """The terms of the bound of each row, with these draws."""
+    u = jax.vmap(family.from_noise, (0, None), 1)(rows.parameters, noise)
+    q = family.moved(rows.parameters, rows.shift, _as_scale(family, rows.scale))
+    return model.score(batch, Draw(rows.shift + rows.scale * u, q), _REQUEST)
+
+
+def _negative_bounds(
+    model: VAE, family: AbstractFamily, batch: Batch, rows: _Rows, noise: Float[Array, "draws noise"]
+) -> Float[Array, " rows"]:
+    """−elbo of each row on these draws, in nats; with the KL, or else the entropy of q, exact."""
+    terms = _terms(model, family, batch, rows, noise)
+    (latent,) = terms.latents
+    if latent.kl is not None:
+        return latent.kl.sum(-1) - terms.log_likelihood.mean(0)
+    entropy = jax.vmap(family.entropy, (0, None))(rows.parameters, noise) + jnp.log(rows.scale).sum(-1)
+    return -entropy - (terms.log_likelihood + latent.log_prior).mean(0)
+
+
+@eqx.filter_jit
+def _elbo(
+    model: VAE,
+    family: AbstractFamily,
+    block: RowBlock,
+    rows: _Rows,
+    noise: Float[Array, "draws noise"],
+    key: PRNGKeyArray,
+) -> Float[Array, " rows"]:
+    """The mean of ln p − ln q, which has no noise at the exact posterior."""
+    return _terms(model, family, observed(model, block, key=key), rows, noise).log_weights().mean(0)
+
+
+@eqx.filter_jit
+def _advance(
+    model: VAE,
+    family: AbstractFamily,
+    block: RowBlock,
+    rows: _Rows,
+    noise: Noise,
+    gain: Array,
+    most_steps: Int[Array, " rows"],
+    key: PRNGKeyArray,
+) -> _Ended:
+    """Up to so many steps for each row of a block."""
+    batch = observed(model, block, key=key)
+
+    def values_and_grads(parameters: Array) -> tuple[Array, Array]:
+        def add(i: Array, sums: tuple[Array, Array]) -> tuple[Array, Array]:
+            def losses(parameters: Array) -> Array:
+                return _negative_bounds(model, family, batch, rows._replace(parameters=parameters), noise.chunks[i])
+
+            # a row's loss depends on its own parameters alone
+            values, pull = jax.vjp(losses, parameters)
+            return sums[0] + values, sums[1] + pull(jnp.ones_like(values))[0]
+
+        zeros = jnp.zeros(len(parameters), parameters.dtype), jnp.zeros_like(parameters)
+        values, grads = jax.lax.fori_loop(0, noise.used, add, zeros)
+        return values / noise.used, grads / noise.used
+
+    def active(searches: Search) -> Array:
+        ended = jax.vmap(Search.settled, (0, None))(searches, gain) | jax.vmap(Search.stuck)(searches)
+        return ~ended & (searches.steps <= most_steps)
+
+    def step(searches: Search) -> Search:
+        told = jax.vmap(Search.told)(searches, *values_and_grads(jax.vmap(Search.trial)(searches)))
+        # a row that is done stays as it is, whatever the others need
+        on = active(searches)
+        return jax.tree.map(lambda new, old: jnp.where(on.reshape(-1, *[1] * (new.ndim - 1)), new, old), told, searches)
+
+    start = jax.vmap(search_from)(rows.parameters)
+    end = jax.lax.while_loop(lambda searches: active(searches).any(), step, start)
+    settled = jax.vmap(Search.settled, (0, None))(end, gain)
+    return _Ended(end.x, end.first, end.value, end.steps - 1, settled, jax.vmap(Search.stuck)(end))

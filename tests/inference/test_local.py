@@ -1,0 +1,75 @@
+"""Posteriors of single data under a fixed decoder, against those that are known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import linear_gaussian as lg
+import varinf as vi
+from varinf import distributions as vd
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+KEY = jax.random.key(0)
+X = lg.data(300)  # more than one block
+
+
+def test_the_exact_posterior_is_reached_from_the_prior():
+    exact = lg.model("exact")
+    found = vi.infer_local(lg.model(), X, start="prior", posterior="full_rank", elbo_tol=1e-4, key=KEY)
+    assert found.converged.all()
+    # near the exact posterior ln p − ln q is nearly the same for all draws
+    np.testing.assert_allclose(found.elbo, lg.log_evidence(exact, X), atol=1e-3)
+    assert (found.elbo_stderr < 1e-3).all()
+    expected = exact.encoder(jnp.asarray(X))
+    np.testing.assert_allclose(found.posterior.mean, expected.mean, atol=5e-3)
+    covariance = np.broadcast_to(expected.covariance_matrix, (300, 2, 2))
+    np.testing.assert_allclose(found.posterior.covariance_matrix, covariance, atol=5e-3)
+    assert (found.steps > 0).all()
+
+
+def test_the_best_of_a_family_from_a_bad_encoder_and_from_the_prior():
+    """The precision of the mean-field optimum is the diagonal of the exact one's; its gap −½ ln |Λ diag(Λ)⁻¹|."""
+    exact = lg.model("exact")
+    precision = np.linalg.inv(np.asarray(exact.encoder(jnp.asarray(X[:1])).covariance_matrix[0]))
+    gap = 0.5 * (np.log(np.diagonal(precision)).sum() - np.linalg.slogdet(precision)[1])
+    assert gap > 0.01
+    for start in ("encoder", "prior"):
+        found = vi.infer_local(lg.model(), X, start=start, elbo_tol=1e-4, key=KEY)
+        assert found.converged.all()
+        missed = found.elbo - (lg.log_evidence(exact, X) - gap)
+        assert (np.abs(missed) < 5 * found.elbo_stderr).all()
+        assert found.elbo_stderr.max() < gap / 2
+        np.testing.assert_allclose(
+            found.posterior.variance, np.broadcast_to(1 / np.diagonal(precision), X[:, :2].shape), rtol=1e-2
+        )
+
+
+def test_a_row_s_answer_does_not_depend_on_the_others():
+    model = lg.model()
+    all_rows = vi.infer_local(model, X, elbo_tol=1e-3, key=KEY)
+    some = vi.infer_local(model, X[:7], elbo_tol=1e-3, key=KEY)
+    np.testing.assert_array_equal(some.steps, all_rows.steps[:7])
+    np.testing.assert_allclose(some.posterior.mean, all_rows.posterior.mean[:7], rtol=1e-9)
+    np.testing.assert_allclose(some.elbo, all_rows.elbo[:7], rtol=1e-12)
+
+
+def test_not_converged_is_said_of_each_row():
+    found = vi.infer_local(lg.model(), X[:5], start="prior", elbo_tol=1e-6, max_steps=1, key=KEY)
+    assert not found.converged.any()
+    assert "0.0% of them converged" in str(found)
+
+
+def test_errors():
+    with pytest.raises(vi.InputError, match="unknown start 'priors'.*Did you mean 'prior'"):
+        vi.infer_local(lg.model(), X, start="priors", key=KEY)
+    with pytest.raises(vi.InputError, match="elbo_tol must be positive"):
+        vi.infer_local(lg.model(), X, elbo_tol=0.0, key=KEY)
+    discrete = vi.VAE(
+        prior=vd.Independent(vd.Bernoulli(logits=jnp.zeros(2)), 1),
+        encoder=lg.model().encoder,
+        decoder=lg.model().decoder,
+    )
+    with pytest.raises(vi.InputError, match="vectors of real numbers, got a prior Independent"):
+        vi.infer_local(discrete, X, key=KEY)
