@@ -50,6 +50,7 @@ class DataSettings(_Section):
     source: str = "digits"
     test: str | None = None
     array: str | None = None
+    label: str | None = None
     resize: tuple[_Positive, _Positive] | None = None
     held_out: float = Field(default=0.2, gt=0, lt=1)
 

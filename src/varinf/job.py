@@ -56,9 +56,9 @@ def open_data(settings: Settings) -> RunData:
         InputError: no such data, or damaged, or rows of different shapes.
     """
     given = settings.data
-    source = data.open(given.source, resize=given.resize, array=given.array)
+    source = data.open(given.source, resize=given.resize, array=given.array, label=given.label)
     if given.test is not None:
-        held_out = data.open(given.test, resize=given.resize, array=given.array)
+        held_out = data.open(given.test, resize=given.resize, array=given.array, label=given.label)
     elif data.has_split(given.source, "test"):
         held_out = data.open(given.source, split="test", resize=given.resize, array=given.array)
     else:
@@ -233,7 +233,14 @@ def open_like(run: Run, where: str, array: str | None = None) -> data.Source:
     given, path = run.settings.data, Path(where)
     if array is None and path.suffix.lower() == ".npz":
         array = given.array
-    source = data.open(where, resize=given.resize if path.is_dir() else None, array=array)
+    resize = given.resize if path.is_dir() else None
+    try:
+        source = data.open(where, resize=resize, array=array, label=given.label)
+    except InputError:
+        if given.label is None:
+            raise
+        # new rows need no labels; what else may be wrong is wrong again
+        source = data.open(where, resize=resize, array=array)
     spec = row_spec(run)
     check_rows(source, spec.shape, spec.columns, where)
     return source

@@ -220,14 +220,18 @@ def test_columns_of_very_different_scales(varinf, tiny):
     factor = rng.normal(size=200)
     columns = {"small": 1e-6 * (factor + 0.1 * rng.normal(size=200)), "large": 1e6 * (5 + factor)}
     write_table(Path("t.csv"), columns)
-    write_table(Path("t.parquet"), columns)
-    for name in ("t.csv", "t.parquet"):
-        code, out, err = varinf("fit", name, *tiny, "--epochs", 60, "--learning-rate", 0.01, "--out", f"run-{name}")
+    write_table(Path("t.parquet"), {"kind": np.arange(200) % 3} | columns)
+    for name, label in (("t.csv", ()), ("t.parquet", ("--label", "kind"))):
+        options = (*tiny, "--epochs", 60, "--learning-rate", 0.01, *label)
+        code, out, err = varinf("fit", name, *options, "--out", f"run-{name}")
         assert (code, err) == (0, [])
     # The density is in the user's units. ln 1e-6 and ln 1e6 cancel; two standard normals that knew nothing of each
     # other would have −2.84 nats, these with a correlation of 0.995 have −0.53.
     assert -2.5 < figures(out)["elbo"] < -0.4
+    # labels are never used in fitting, but seen in the pictures
     assert Path("run-t.csv/model.safetensors").read_bytes() == Path("run-t.parquet/model.safetensors").read_bytes()
+    codes = Path("run-t.csv/pictures/codes.png"), Path("run-t.parquet/pictures/codes.png")
+    assert codes[0].read_bytes() != codes[1].read_bytes()
     assert {path.name for path in Path("run-t.csv/pictures").iterdir()} == PICTURES
     assert varinf("sample", "run-t.csv", "-n", 50, "--out", "new.csv")[0] == 0
     new = csv.read_csv("new.csv").to_pydict()
@@ -236,7 +240,10 @@ def test_columns_of_very_different_scales(varinf, tiny):
     assert 3e6 < np.mean(new["large"]) < 7e6
     assert varinf("reconstruct", "run-t.csv", "t.csv", "--out", "r.parquet")[0] == 0
     assert parquet.read_table("r.parquet").num_rows == 200
-    assert varinf("encode", "run-t.csv", "t.csv", "--out", "c.parquet")[0] == 0
+    for name, labels in (("t.csv", []), ("t.parquet", ["label"])):
+        # rows to encode need no labels
+        assert varinf("encode", "run-t.parquet", name, "--out", "c.parquet")[0] == 0
+        assert parquet.read_table("c.parquet").column_names[4:] == labels
     assert varinf("interpolate", "run-t.csv", "t.csv", 0, 1)[0] == 0
     assert csv.read_csv("run-t.csv/interpolation.csv").num_rows == 10
 

@@ -142,6 +142,7 @@ DATA = {
         "expected rows of shape (3,), as the model was fitted to, got (2,)",
     ),
     "text in CSV": (text("a,b\n1,red\n2,blue\n"), ["x.csv"], "got string in column 'b'"),
+    "no such column": (text(CSV), ["x.csv", "--label", "c"], "unknown column"),
     "ragged CSV": (text("a,b\n1,2\n3\n"), ["x.csv"], "x.csv"),
     "empty cells": (text(CSV + "3,\n"), ["x.csv"], "got 1 value that is NaN or infinite, the first (nan) in row 30"),
     "test rows with other columns": (

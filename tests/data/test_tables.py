@@ -69,6 +69,31 @@ def test_a_text_column_of_that_name_is_labels(tmp_path, name):
     assert source.labels.tolist() == ["cat", "dog", ""]
 
 
+@pytest.mark.parametrize(
+    ("cells", "labels"), [(["3", "1"], [3, 1]), (["0.5", ""], [0.5, np.nan]), (["dog", ""], ["dog", ""])]
+)
+def test_the_column_that_is_named_is_labels(tmp_path, cells, labels):
+    text = "a,kind,b,class\n" + "".join(f"{i},{cell},{i},{i}\n" for i, cell in enumerate(cells))
+    source = data.open(csv(tmp_path, text), label="kind")
+    assert source.spec.columns == ("a", "b", "class")
+    np.testing.assert_array_equal(source.labels, labels)
+
+
+def test_a_column_of_labels_that_cannot_be(tmp_path):
+    path = csv(tmp_path, "a,kind,b,b,day\n1,2,3,4,2020-01-01\n")
+    with pytest.raises(InputError, match=r"unknown column of .*x\.csv 'kinds'; .*Did you mean 'kind'"):
+        data.open(path, label="kinds")
+    with pytest.raises(InputError, match="one column 'b' for the labels, got several"):
+        data.open(path, label="b")
+    with pytest.raises(InputError, match=r"date32.* in column 'day'"):
+        data.open(path, label="day")
+    np.save(tmp_path / "x.npy", np.ones((2, 2)))
+    np.savez(tmp_path / "x.npz", np.ones((2, 2)))
+    for where in (tmp_path / "x.npy", tmp_path / "x.npz", tmp_path, "digits"):
+        with pytest.raises(InputError, match="label is for CSV and Parquet files"):
+            data.open(where, label="kind")
+
+
 def test_a_gzipped_csv(tmp_path):
     assert rows_of(data.open(csv(tmp_path, gzip.compress(b"a,b\n1,2\n"), "x.csv.gz"))).tolist() == [[1, 2]]
 
@@ -136,6 +161,14 @@ def test_parquet_labels(tmp_path, encode):
         write_parquet(tmp_path, {"a": [1, 2, 3], "label": names.dictionary_encode() if encode else names})
     )
     assert source.labels.tolist() == ["x", "y", ""]
+
+
+def test_parquet_labels_of_a_column_that_is_named(tmp_path):
+    source = data.open(
+        write_parquet(tmp_path, {"a": [1, 2], "kind": pa.array([7, 8]).dictionary_encode()}), label="kind"
+    )
+    assert source.spec.columns == ("a",)
+    assert source.labels.tolist() == [7, 8]
 
 
 @pytest.mark.parametrize("column", [["u", "v"], [[1], [2]], [{"a": 1}, {"a": 2}], [b"u", b"v"]])

@@ -62,7 +62,7 @@ def test_not_converged_is_said_of_each_row():
 
 
 def test_errors():
-    with pytest.raises(vi.InputError, match="unknown start 'priors'.*Did you mean 'prior'"):
+    with pytest.raises(vi.InputError, match=r"unknown start 'priors'.*Did you mean 'prior'"):
         vi.infer_local(lg.model(), X, start="priors", key=KEY)
     with pytest.raises(vi.InputError, match="elbo_tol must be positive"):
         vi.infer_local(lg.model(), X, elbo_tol=0.0, key=KEY)

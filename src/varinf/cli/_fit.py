@@ -48,6 +48,15 @@ def fit(
         _option(_DATA, "N|HxW", "Bring images to N × N pixels, or H high and W wide. [default: as they are]"),
     ] = None,
     array: Annotated[str | None, _option(_DATA, "NAME", "Array of a .npz file. [default: the only one]")] = None,
+    label: Annotated[
+        str | None,
+        _option(
+            _DATA,
+            "COLUMN",
+            "Column of a CSV or Parquet file that is not fitted but colours the pictures. [default: one of words that "
+            "is called label, labels or class]",
+        ),
+    ] = None,
     latent_dim: Annotated[
         int | None, _option(_MODEL, "N", "Numbers in a code; 2 makes a map of the data. [default: 16]")
     ] = None,
@@ -176,17 +185,17 @@ def fit(
       varinf fit
       varinf fit fashion-mnist --latent-dim 20 --hidden 400 --epochs 30
       varinf fit photos/ --resize 32 --network conv --out runs/photos
-      varinf fit table.csv --latent-dim 2
+      varinf fit table.csv --label species --latent-dim 2
       varinf fit --resume runs/photos
     """
     options = {
-        "source": source, "test": test, "array": array, "resize": parse_resize(resize), "held_out": held_out,
-        "latent_dim": latent_dim, "hidden": parse_sizes(hidden), "network": network, "activation": activation,
-        "likelihood": likelihood, "posterior": posterior, "binarize": binarize, "variance": variance,
-        "precision": precision, "objective": objective, "num_samples": num_samples, "alpha": alpha,
-        "beta": beta, "beta_warmup": beta_warmup, "free_bits": free_bits, "kl": kl, "estimator": estimator,
-        "optimizer": optimizer, "learning_rate": learning_rate, "schedule": schedule, "warmup_epochs": warmup_epochs,
-        "clip_norm": clip_norm, "batch_size": batch_size, "epochs": epochs, "patience": patience, "seed": seed,
+        "source": source, "test": test, "array": array, "label": label, "resize": parse_resize(resize),
+        "held_out": held_out, "latent_dim": latent_dim, "hidden": parse_sizes(hidden), "network": network,
+        "activation": activation, "likelihood": likelihood, "posterior": posterior, "binarize": binarize,
+        "variance": variance, "precision": precision, "objective": objective, "num_samples": num_samples, "alpha": alpha,
+        "beta": beta, "beta_warmup": beta_warmup, "free_bits": free_bits, "kl": kl, "estimator": estimator, "optimizer": optimizer,
+        "learning_rate": learning_rate, "schedule": schedule, "warmup_epochs": warmup_epochs, "clip_norm": clip_norm,
+        "batch_size": batch_size, "epochs": epochs, "patience": patience, "seed": seed,
     }  # fmt: skip
     # What follows loads pydantic, then JAX; a page of help needs neither.
     from varinf.cli._session import begin, carry_out

@@ -24,6 +24,7 @@ def open(
     split: str = "train",
     resize: tuple[int, int] | int | None = None,
     array: str | None = None,
+    label: str | None = None,
 ) -> Source:
     """The rows of a data set, by name or by path.
 
@@ -35,6 +36,8 @@ def open(
         split: "train", or "test" where the data came with one (see `has_split`).
         resize: `(height, width)` in pixels, or one number for both; for folders of images.
         array: which array of a `.npz` file.
+        label: the column of a CSV or Parquet file that holds labels; by default one of words that is called label,
+            labels or class.
 
     Returns:
         A Source. Rows of rank 1 are a table, of rank 2 (height, width) or 3 (height, width, channel) images.
@@ -45,7 +48,7 @@ def open(
     """
     known("split", split, ("train", "test"))
     if isinstance(where, str) and where in NAMES:
-        _refuse(where, resize=resize, array=array)
+        _refuse(where, resize=resize, array=array, label=label)
         return open_known(where, split)
     with reading(where, "a path"):
         path = Path(where).expanduser()
@@ -54,11 +57,13 @@ def open(
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise InputError(f"no such file or folder: {where}{hint}")
         folder = path.is_dir()
-    return _check(_open_folder(path, split, resize, array) if folder else _open_file(path, split, resize, array), path)
+    if folder:
+        _refuse(path, array=array, label=label)
+        return _check(_open_folder(path, split, resize), path)
+    return _check(_open_file(path, split, resize, array, label), path)
 
 
-def _open_folder(path: Path, split: str, resize: tuple[int, int] | int | None, array: str | None) -> Source:
-    _refuse(path, array=array)
+def _open_folder(path: Path, split: str, resize: tuple[int, int] | int | None) -> Source:
     images = idx_in(path, split)
     if images is not None and not has_images(path):
         _refuse(path, resize=resize)
@@ -67,7 +72,9 @@ def _open_folder(path: Path, split: str, resize: tuple[int, int] | int | None, a
     return FolderSource(path, resize)
 
 
-def _open_file(path: Path, split: str, resize: tuple[int, int] | int | None, array: str | None) -> Source:
+def _open_file(
+    path: Path, split: str, resize: tuple[int, int] | int | None, array: str | None, label: str | None
+) -> Source:
     name = path.name.lower()
     _refuse_split(path, split)
     if not path.is_file():
@@ -77,14 +84,17 @@ def _open_file(path: Path, split: str, resize: tuple[int, int] | int | None, arr
     _refuse(path, resize=resize)
     head = _head(path)
     if name.endswith(".npz") or head.startswith(b"PK\x03\x04"):
+        _refuse(path, label=label)
         return open_npz(path, array)
     _refuse(path, array=array)
     if name.endswith(".npy") or head.startswith(b"\x93NUMPY"):
+        _refuse(path, label=label)
         return open_npy(path)
     if name.endswith((".parquet", ".pq")) or head.startswith(b"PAR1"):
-        return open_parquet(path)
+        return open_parquet(path, label)
     if name.endswith((".csv", ".tsv", ".csv.gz")):
-        return open_csv(path)
+        return open_csv(path, label)
+    _refuse(path, label=label)
     if is_idx(path.name, head):
         return open_idx(path)
     raise InputError(
@@ -123,7 +133,7 @@ def _check(source: Source, path: Path) -> Source:
 
 
 def _refuse(where: str | Path, **given: object) -> None:
-    meant = {"resize": "folders of images", "array": ".npz files"}
+    meant = {"resize": "folders of images", "array": ".npz files", "label": "CSV and Parquet files"}
     for name, value in given.items():
         if value is not None:
             raise InputError(f"{where}: {name} is for {meant[name]}; leave it out")

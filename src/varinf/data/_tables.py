@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from varinf._checks import known
 from varinf._files import write_file
 from varinf.errors import InputError
 
@@ -15,11 +16,11 @@ _LABELS = ("label", "labels", "class")
 _BLOCK = 1 << 23  # bytes that PyArrow parses at a time; no line may be longer
 
 
-def open_csv(path: Path) -> ArraySource:
+def open_csv(path: Path, label: str | None = None) -> ArraySource:
     """The rows of a CSV file, separated by commas, semicolons or tabs; a first row of names is expected.
 
     Where every name of the first row is a number there is no such row, and the columns are called f0, f1, ...
-    Empty cells are NaN.
+    Empty cells are NaN. The column `label` holds labels; by default one of words that is named so.
     """
     with reading(path, "a CSV file"):
         from pyarrow import csv
@@ -33,28 +34,33 @@ def open_csv(path: Path) -> ArraySource:
         if _are_numbers(table.column_names):
             options.autogenerate_column_names = True
             table = csv.read_csv(path, parse_options=parse, read_options=options)
-        return _source(table, path)
+        return _source(table, path, label)
 
 
-def open_parquet(path: Path) -> ArraySource:
-    """The rows of a Parquet file."""
+def open_parquet(path: Path, label: str | None = None) -> ArraySource:
+    """The rows of a Parquet file, with labels as of a CSV file."""
     with reading(path, "a Parquet file"):
         from pyarrow import parquet
 
         with parquet.ParquetFile(path) as file:
-            return _source(file.read(), path)
+            return _source(file.read(), path, label)
 
 
-def _source(table: Any, path: Path) -> ArraySource:
+def _source(table: Any, path: Path, label: str | None) -> ArraySource:
     import pyarrow as pa
 
+    if label is not None and table.column_names.count(known(f"column of {path}", label, table.column_names)) > 1:
+        raise InputError(f"{path}: expected one column {label!r} for the labels, got several; rename them")
     labels, names, columns = None, [], []
     for name, column in zip(table.column_names, table.columns, strict=True):
         kind = column.type
         if isinstance(kind, pa.DictionaryType):
             kind = kind.value_type
-        if _is_text(kind) and name.lower() in _LABELS and labels is None:
+        meant = labels is None and (name.lower() in _LABELS if label is None else name == label)
+        if meant and _is_text(kind):
             labels = np.array([value or "" for value in column.to_pylist()], dtype=str)
+        elif name == label and _is_numeric(kind):
+            labels = _values(column)
         elif _is_numeric(kind):
             names.append(name)
             columns.append(column)
@@ -62,8 +68,8 @@ def _source(table: Any, path: Path) -> ArraySource:
             example = next((value for value in column.to_pylist() if value and not _are_numbers([value])), None)
             raise InputError(
                 f"{path}: expected numbers in every column, got {kind} in column {name!r} "
-                f"({str(example)[:40]!r}, for example); drop or encode it, or name it 'label' to colour "
-                f"pictures by it"
+                f"({str(example)[:40]!r}, for example); drop or encode it, or, of words, take it as the labels "
+                f"that pictures are coloured by (label=)"
             )
     if not columns or table.num_rows == 0:
         raise InputError(f"{path}: expected rows of numbers, got {table.num_rows} rows and {len(columns)} columns")

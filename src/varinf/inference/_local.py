@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from varinf import data
 from varinf._checks import known
@@ -47,8 +47,8 @@ class LocalInference:
 
     def __str__(self) -> str:
         return (
-            f"{len(self.elbo)} data, {self.converged.mean():.1%} of them converged, in {np.median(self.steps):.0f} steps "
-            f"(median); elbo {self.elbo.mean():.6g} nats per datum"
+            f"{len(self.elbo)} data, {self.converged.mean():.1%} of them converged, in {np.median(self.steps):.0f} "
+            f"steps (median); elbo {self.elbo.mean():.6g} nats per datum"
         )
 
 
@@ -67,7 +67,7 @@ class _Rows(NamedTuple):
 
 
 class _Ended(NamedTuple):
-    """What a call came to for each row.
+    """What a call came to for each row; arrays of JAX or NumPy.
 
     Attributes:
         parameters: `[rows, parameters]`.
@@ -78,12 +78,12 @@ class _Ended(NamedTuple):
         stuck: or no way to gain it, `[rows]`.
     """
 
-    parameters: Float[Array, "rows parameters"]
-    first: Float[Array, " rows"]
-    value: Float[Array, " rows"]
-    steps: Int[Array, " rows"]
-    settled: Bool[Array, " rows"]
-    stuck: Bool[Array, " rows"]
+    parameters: Any
+    first: Any
+    value: Any
+    steps: Any
+    settled: Any
+    stuck: Any
 
 
 def infer_local(
@@ -152,7 +152,7 @@ def infer_local(
                 most = np.minimum(_STEPS, max_steps - steps[chosen])
                 limits = jnp.asarray(elbo_tol / 4, dtype), jnp.asarray(_full(most))
                 ended = _advance(model, family, block, _padded(rows, chosen), noise, *limits, key)
-                ended = jax.tree.map(lambda leaf, n=len(chosen): np.asarray(leaf)[:n], ended)
+                ended = _Ended(*(np.asarray(leaf)[: len(chosen)] for leaf in ended))
                 rows.parameters[chosen] = ended.parameters
                 gained[chosen] += ended.first - ended.value
                 steps[chosen] += ended.steps
