@@ -192,10 +192,11 @@ def fit(
         "source": source, "test": test, "array": array, "label": label, "resize": parse_resize(resize),
         "held_out": held_out, "latent_dim": latent_dim, "hidden": parse_sizes(hidden), "network": network,
         "activation": activation, "likelihood": likelihood, "posterior": posterior, "binarize": binarize,
-        "variance": variance, "precision": precision, "objective": objective, "num_samples": num_samples, "alpha": alpha,
-        "beta": beta, "beta_warmup": beta_warmup, "free_bits": free_bits, "kl": kl, "estimator": estimator, "optimizer": optimizer,
-        "learning_rate": learning_rate, "schedule": schedule, "warmup_epochs": warmup_epochs, "clip_norm": clip_norm,
-        "batch_size": batch_size, "epochs": epochs, "patience": patience, "seed": seed,
+        "variance": variance, "precision": precision, "objective": objective, "num_samples": num_samples,
+        "alpha": alpha, "beta": beta, "beta_warmup": beta_warmup, "free_bits": free_bits, "kl": kl,
+        "estimator": estimator, "optimizer": optimizer, "learning_rate": learning_rate, "schedule": schedule,
+        "warmup_epochs": warmup_epochs, "clip_norm": clip_norm, "batch_size": batch_size, "epochs": epochs,
+        "patience": patience, "seed": seed,
     }  # fmt: skip
     # What follows loads pydantic, then JAX; a page of help needs neither.
     from varinf.cli._session import begin, carry_out

@@ -2,12 +2,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Distribution, constraints
+from numpyro.distributions import constraints
 
+from varinf.distributions._from_arrays import FromArrays
 from varinf.distributions._softplus import softplus
 
 
-class Bernoulli(Distribution):
+class Bernoulli(FromArrays):
     """Bernoulli distribution with a cheap, stable log-likelihood, from logits or probabilities.
 
     A value that is neither 0 nor 1 has probability zero, so its `log_prob` is −inf. With `soft_targets` a
@@ -31,7 +32,10 @@ class Bernoulli(Distribution):
             raise ValueError("Bernoulli: expected one of probs and logits")
         self.logits = jnp.asarray(logits) if probs is None else jax.scipy.special.logit(probs)
         self.soft_targets = soft_targets
-        super().__init__(jnp.shape(self.logits), validate_args=validate_args)
+        super().__init__(validate_args=validate_args)
+
+    def _shapes(self):
+        return jnp.shape(self.logits), ()
 
     def sample(self, key: Any, sample_shape=()):
         draws = jax.random.bernoulli(key, self.probs, (*sample_shape, *self.batch_shape))

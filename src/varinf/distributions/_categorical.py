@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import CategoricalLogits, constraints
 
+from varinf.distributions._from_arrays import FromArrays
 
-class Categorical(CategoricalLogits):
+
+class Categorical(FromArrays, CategoricalLogits):
     """Categorical distribution over 0..K−1, from logits or probabilities.
 
     Its mean and variance are those of the number of the class, which mean something for ordered classes.
@@ -21,7 +23,14 @@ class Categorical(CategoricalLogits):
     def __init__(self, probs=None, logits=None, *, validate_args: bool | None = None):
         if (probs is None) == (logits is None):
             raise ValueError("Categorical: expected one of probs and logits")
-        super().__init__(jnp.asarray(logits) if probs is None else jnp.log(probs), validate_args=validate_args)
+        if probs is not None:
+            # a class that cannot be has no part in the gradient, instead of 0 / 0
+            possible = jnp.asarray(probs) > 0
+            logits = jnp.where(possible, jnp.log(jnp.where(possible, probs, 1.0)), -jnp.inf)
+        super().__init__(jnp.asarray(logits), validate_args=validate_args)
+
+    def _shapes(self):
+        return jnp.shape(self.logits)[:-1], ()
 
     def log_prob(self, value):
         log_probs = jax.nn.log_softmax(self.logits, axis=-1)

@@ -2,14 +2,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Distribution, constraints
+from numpyro.distributions import constraints
+
+from varinf.distributions._from_arrays import FromArrays
 
 # Within this of zero the closed forms in the logit lose their digits to cancellation; their Taylor series
 # about zero are then exact to the last bit of a float32, and to 1e-12 in float64.
 _SMALL = 0.03
 
 
-class ContinuousBernoulli(Distribution):
+class ContinuousBernoulli(FromArrays):
     """The density on [0, 1] that is proportional to λ^x (1 − λ)^(1−x), with its normaliser.
 
     Source: Loaiza-Ganem and Cunningham 2019, equations 5 to 8. In the logit l of λ the density is
@@ -26,7 +28,10 @@ class ContinuousBernoulli(Distribution):
 
     def __init__(self, logits, *, validate_args: bool | None = None):
         self.logits = jnp.asarray(logits, jnp.result_type(logits, float))
-        super().__init__(jnp.shape(self.logits), validate_args=validate_args)
+        super().__init__(validate_args=validate_args)
+
+    def _shapes(self):
+        return jnp.shape(self.logits), ()
 
     def _split(self, limit: float = _SMALL):
         """Whether the logit is small; the logit, with one put where the closed form would divide by zero; and with

@@ -3,10 +3,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Distribution, constraints
+from numpyro.distributions import constraints
+
+from varinf.distributions._from_arrays import FromArrays
 
 
-class MultivariateNormalDiag(Distribution):
+class MultivariateNormalDiag(FromArrays):
     """Normal distribution of a vector with independent components.
 
     Args:
@@ -30,7 +32,11 @@ class MultivariateNormalDiag(Distribution):
         dtype = jnp.result_type(loc, scale_diag, float)
         self.loc = jnp.broadcast_to(loc.astype(dtype), shape)
         self.scale_diag = jnp.broadcast_to(scale_diag.astype(dtype), shape)
-        super().__init__(shape[:-1], shape[-1:], validate_args=validate_args)
+        super().__init__(validate_args=validate_args)
+
+    def _shapes(self):
+        shape = jnp.broadcast_shapes(jnp.shape(self.loc), jnp.shape(self.scale_diag))
+        return shape[:-1], shape[-1:]
 
     def sample(self, key: Any, sample_shape=()):
         noise = jax.random.normal(key, (*sample_shape, *jnp.shape(self.loc)), jnp.result_type(self.loc))
@@ -51,8 +57,8 @@ class MultivariateNormalDiag(Distribution):
 
     @property
     def covariance_matrix(self):
-        """`[*batch, dim, dim]`."""
-        return self.scale_diag[..., None] ** 2 * jnp.eye(self.scale_diag.shape[-1], dtype=self.scale_diag.dtype)
+        """The covariance, `[*batch, dim, dim]`."""
+        return self.variance[..., None] * jnp.eye(self.loc.shape[-1], dtype=self.scale_diag.dtype)
 
     def entropy(self):
         return (jnp.log(self.scale_diag) + 0.5 * (1 + math.log(2 * math.pi))).sum(-1)

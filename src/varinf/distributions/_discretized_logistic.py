@@ -2,12 +2,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Distribution, constraints
+from numpyro.distributions import constraints
 
+from varinf.distributions._from_arrays import FromArrays
 from varinf.distributions._softplus import softplus
 
 
-class DiscretizedLogistic(Distribution):
+class DiscretizedLogistic(FromArrays):
     """A logistic distribution rounded to the whole numbers 0..num_values−1; the ends take the tails.
 
     Source: Salimans et al. 2017 (PixelCNN++), equation 2, with one component.
@@ -26,7 +27,10 @@ class DiscretizedLogistic(Distribution):
         shape = jnp.broadcast_shapes(jnp.shape(loc), jnp.shape(scale))
         self.loc, self.scale = jnp.broadcast_to(loc, shape), jnp.broadcast_to(scale, shape)
         self.num_values = num_values
-        super().__init__(shape, validate_args=validate_args)
+        super().__init__(validate_args=validate_args)
+
+    def _shapes(self):
+        return jnp.broadcast_shapes(jnp.shape(self.loc), jnp.shape(self.scale)), ()
 
     @property
     def support(self):

@@ -1,10 +1,10 @@
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
-from numpyro.distributions import MultivariateNormal
 
+from varinf.distributions import MultivariateNormalTriL
 from varinf.posteriors._family import AbstractNormalFamily
 from varinf.posteriors._mean_field import RAW_ONE, positive
 
@@ -18,20 +18,20 @@ class FullRank(AbstractNormalFamily):
     def num_parameters(self, dim: int) -> int:
         return dim + dim * (dim + 1) // 2
 
-    def __call__(self, parameters: Float[Array, "*batch parameters"]) -> MultivariateNormal:
+    def __call__(self, parameters: Float[Array, "*batch parameters"]) -> MultivariateNormalTriL:
         # p = d + d (d + 1) / 2, solved for d
         dim = (math.isqrt(9 + 8 * parameters.shape[-1]) - 3) // 2
         loc, raw_scale, below = jnp.split(parameters, [dim, 2 * dim], axis=-1)
         diagonal = positive(raw_scale)[..., None] * jnp.eye(dim, dtype=parameters.dtype)
         rows, columns = jnp.tril_indices(dim, -1)
-        return MultivariateNormal(loc, scale_tril=diagonal.at[..., rows, columns].set(below))
+        return MultivariateNormalTriL(loc, diagonal.at[..., rows, columns].set(below))
 
     def moved(
         self, parameters: Float[Array, " parameters"], shift: Float[Array, " dim"], scale: Float[Array, "..."]
-    ) -> MultivariateNormal:
-        q: Any = self(parameters)
+    ) -> MultivariateNormalTriL:
+        q = self(parameters)
         loc = shift + (scale @ q.loc[..., None])[..., 0]
-        return MultivariateNormal(loc, scale_tril=scale @ q.scale_tril)
+        return MultivariateNormalTriL(loc, scale @ q.scale_tril)
 
     def standard(self, dim: int) -> Float[Array, " parameters"]:
         return jnp.concatenate([jnp.zeros(dim), jnp.full(dim, RAW_ONE), jnp.zeros(dim * (dim - 1) // 2)])
@@ -42,5 +42,5 @@ class FullRank(AbstractNormalFamily):
     def from_noise(
         self, parameters: Float[Array, " parameters"], noise: Float[Array, "draws noise"]
     ) -> Float[Array, "draws dim"]:
-        q: Any = self(parameters)
+        q = self(parameters)
         return q.loc + noise @ q.scale_tril.T

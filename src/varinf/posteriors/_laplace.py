@@ -3,9 +3,8 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
-from numpyro.distributions import MultivariateNormal
 
-from varinf.distributions import MultivariateNormalDiag
+from varinf.distributions import MultivariateNormalDiag, MultivariateNormalTriL
 from varinf.posteriors._family import AbstractNormalFamily
 
 
@@ -27,8 +26,8 @@ class Laplace(AbstractNormalFamily):
 
     def moved(
         self, parameters: Float[Array, " parameters"], shift: Float[Array, " dim"], scale: Float[Array, "..."]
-    ) -> MultivariateNormal:
-        return MultivariateNormal(shift + scale @ parameters, scale_tril=scale)
+    ) -> MultivariateNormalTriL:
+        return MultivariateNormalTriL(shift + scale @ parameters, scale)
 
     def standard(self, dim: int) -> Float[Array, " parameters"]:
         return jnp.zeros(dim)

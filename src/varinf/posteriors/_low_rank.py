@@ -3,9 +3,9 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
-from numpyro.distributions import LowRankMultivariateNormal
 
 from varinf._checks import at_least_one
+from varinf.distributions import LowRankMultivariateNormal
 from varinf.posteriors._family import AbstractNormalFamily
 from varinf.posteriors._mean_field import RAW_ONE, positive
 

@@ -1,0 +1,60 @@
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Shaped
+from numpyro.distributions import Distribution
+
+
+class FromArrays(Distribution):
+    """A distribution whose shapes are read off its arrays, so that they are right however it came about.
+
+    NumPyro's distributions keep the shapes that they were made with: one that `jax.vmap` or `jax.tree.map` hands
+    back has arrays of one shape and a `batch_shape` of another, and fails to draw. As the shapes are no part of the
+    pytree's structure here, structures of distributions of different batch shapes are equal.
+    """
+
+    def _shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The batch shape and the event shape."""
+        raise NotImplementedError
+
+    # NumPyro sets these when it makes and when it unflattens a distribution
+    @property
+    def _batch_shape(self) -> tuple[int, ...]:
+        return self._shapes()[0]
+
+    @_batch_shape.setter
+    def _batch_shape(self, value: Any) -> None:
+        pass
+
+    @property
+    def _event_shape(self) -> tuple[int, ...]:
+        return self._shapes()[1]
+
+    @_event_shape.setter
+    def _event_shape(self, value: Any) -> None:
+        pass
+
+
+def same_rank(
+    vectors: list[Shaped[Array, "..."]], matrix: Shaped[Array, "... rows columns"]
+) -> tuple[list[Shaped[Array, "..."]], Shaped[Array, "... rows columns"]]:
+    """Vectors and a matrix with leading axes of size one, where they have fewer batch axes than the others.
+
+    Without these an axis that `jax.vmap` puts in front of each would be matched with an axis of the batch.
+    """
+    rank = max(matrix.ndim - 2, *(vector.ndim - 1 for vector in vectors))
+    lead = lambda array, own: array.reshape((1,) * (rank + own - array.ndim) + array.shape)  # noqa: E731
+    return [lead(vector, 1) for vector in vectors], lead(matrix, 2)
+
+
+def solve_lower(tril: Shaped[Array, "*#batch dim dim"], vectors: Shaped[Array, "... dim"]) -> Shaped[Array, "... dim"]:
+    """L⁻¹ v; the vectors that share an L are the columns of one solve."""
+    dim = tril.shape[-1]
+    # one L for all is not copied for each
+    batch = () if tril.size == dim**2 else vectors.shape[vectors.ndim - tril.ndim + 1 : -1]
+    columns = jnp.moveaxis(vectors.reshape(-1, *batch, dim), 0, -1)
+    solved = jax.scipy.linalg.solve_triangular(
+        jnp.broadcast_to(tril.reshape(tril.shape if batch else (dim, dim)), (*batch, dim, dim)), columns, lower=True
+    )
+    return jnp.moveaxis(solved, -1, 0).reshape(vectors.shape)
