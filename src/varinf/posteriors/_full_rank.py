@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 from numpyro.distributions import MultivariateNormal
 
 from varinf.posteriors._family import AbstractFamily
-from varinf.posteriors._mean_field import RAW_ONE, positive
+from varinf.posteriors._mean_field import positive, raw
 
 
 class FullRank(AbstractFamily):
@@ -32,8 +32,8 @@ class FullRank(AbstractFamily):
         q: Any = self(parameters)
         return MultivariateNormal(shift + scale @ q.loc, scale_tril=scale @ q.scale_tril)
 
-    def standard(self, dim: int) -> Float[Array, " parameters"]:
-        return jnp.concatenate([jnp.zeros(dim), jnp.full(dim, RAW_ONE), jnp.zeros(dim * (dim - 1) // 2)])
+    def standard(self, dim: int, scale: float = 1.0) -> Float[Array, " parameters"]:
+        return jnp.concatenate([jnp.zeros(dim), jnp.full(dim, raw(scale)), jnp.zeros(dim * (dim - 1) // 2)])
 
     def num_noise(self, dim: int) -> int:
         return dim

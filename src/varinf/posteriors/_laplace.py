@@ -30,7 +30,7 @@ class Laplace(AbstractFamily):
     ) -> MultivariateNormal:
         return MultivariateNormal(shift + scale @ parameters, scale_tril=scale)
 
-    def standard(self, dim: int) -> Float[Array, " parameters"]:
+    def standard(self, dim: int, scale: float = 1.0) -> Float[Array, " parameters"]:
         return jnp.zeros(dim)
 
     def num_noise(self, dim: int) -> int:
