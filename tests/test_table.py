@@ -35,6 +35,8 @@ def test_every_table_of_the_library_resolves():
         networks.NETWORKS,
         objectives.OBJECTIVES,
         posteriors.POSTERIORS,
+        posteriors.LOCAL_POSTERIORS,
+        posteriors.DENSITY_POSTERIORS,
         train.OPTIMIZERS,
     ]
     for table in tables:

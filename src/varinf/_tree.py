@@ -1,4 +1,4 @@
-"""What of a model is trained, and its arrays by name."""
+"""What of a model is trained, what of it belongs to a row of the data each, and its arrays by name."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, Float, PyTree
 from numpyro.distributions import Distribution
 
 
@@ -28,6 +28,30 @@ def trainable(model: PyTree) -> PyTree[bool]:
         return eqx.is_inexact_array(node)
 
     return jax.tree.map(mark, model, is_leaf=is_constant)
+
+
+class PerRow(eqx.Module):
+    """Marks an array of a model that has a row for each row of the data.
+
+    A step of a fit hands the model the rows of its batch alone, and changes no others.
+
+    Args:
+        array: `[num_data, ...]`; of a batch, `[batch, ...]`.
+        of_batch: whether it is of a batch.
+    """
+
+    array: Float[Array, "rows ..."]
+    of_batch: bool = eqx.field(static=True, default=False)
+
+
+def is_per_row(node: Any) -> bool:
+    """Whether a node of a model, or of what an optimiser keeps of it, has a row for each row of the data."""
+    return isinstance(node, PerRow)
+
+
+def per_row(tree: PyTree) -> list[PerRow]:
+    """All such nodes."""
+    return [node for node in jax.tree.leaves(tree, is_leaf=is_per_row) if is_per_row(node)]
 
 
 class _Slot:

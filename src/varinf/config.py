@@ -16,7 +16,7 @@ from varinf.errors import InputError
 from varinf.likelihoods import LIKELIHOODS
 from varinf.networks import ACTIVATIONS, NETWORKS
 from varinf.objectives import OBJECTIVES
-from varinf.posteriors import POSTERIORS
+from varinf.posteriors import LOCAL_POSTERIORS
 from varinf.train import OPTIMIZERS, SCHEDULES
 
 
@@ -63,7 +63,7 @@ class ModelSettings(_Section):
     network: Annotated[str, _one_of(NETWORKS)] = "mlp"
     activation: Annotated[str, _one_of(ACTIVATIONS)] = "relu"
     likelihood: Annotated[str, _one_of(LIKELIHOODS)] | None = None
-    posterior: Annotated[str, _one_of(POSTERIORS)] = "mean_field"
+    posterior: Annotated[str, _one_of(LOCAL_POSTERIORS)] = "mean_field"
     binarize: Annotated[str, _choice("way to binarize", "dynamic", "threshold", "none")] | None = None
     variance: Annotated[str | float, AfterValidator(_check_variance)] | None = None
     precision: Annotated[str, _choice("precision", "float32", "bfloat16")] = "float32"

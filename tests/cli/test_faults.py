@@ -196,6 +196,7 @@ OPTIONS = {
     "optimizer": (["--optimizer", "adm"], "Did you mean 'adam'?"),
     "schedule": (["--schedule", "cosin"], "Did you mean 'cosine'?"),
     "seed": (["--seed", "-1"], "--seed"),
+    "a posterior of the rows fitted": (["--posterior", "per_datum"], "knows only the rows that it is fitted to"),
     "binarize a gaussian": (["--likelihood", "gaussian", "--binarize", "dynamic"], "--binarize is for a bernoulli"),
     "variance of a bernoulli": (["--variance", "shared"], "--variance is for a gaussian"),
     "two data": (["digits"], "unexpected extra argument"),

@@ -29,8 +29,12 @@ def optimum(x):
     return standard - np.log(unit).sum()
 
 
-@pytest.mark.parametrize("posterior", ["mean_field", "full_rank"])
-def test_a_linear_vae_reaches_the_optimum_of_ppca(float64, posterior):
+# per datum, each row's parameters make one step in an epoch, so that they are larger and more
+@pytest.mark.parametrize(
+    ("posterior", "batch_size", "epochs", "rate"),
+    [("mean_field", 100, 200, 3e-2), ("full_rank", 100, 200, 3e-2), ("per_datum", 250, 400, 0.1)],
+)
+def test_a_linear_vae_reaches_the_optimum_of_ppca(float64, posterior, batch_size, epochs, rate):
     x = factor_data()
     model = vi.VAE.build(
         event_shape=(D,),
@@ -42,10 +46,9 @@ def test_a_linear_vae_reaches_the_optimum_of_ppca(float64, posterior):
         summary=summarize(source(x)),
         key=jax.random.key(0),
     )
-    steps = 1000
-    optimizer = make_optimizer(learning_rate=3e-2, schedule="cosine", total_steps=steps)
+    optimizer = make_optimizer(learning_rate=rate, schedule="cosine", total_steps=epochs * N // batch_size)
     objective = vi.ELBO(estimator="stl")
-    settings = {"objective": objective, "optimizer": optimizer, "batch_size": 100, "epochs": steps // 5}
+    settings = {"objective": objective, "optimizer": optimizer, "batch_size": batch_size, "epochs": epochs}
     fit = vi.fit(model, x, **settings, key=jax.random.key(1))
 
     def bound(objective):

@@ -17,6 +17,7 @@ X = np.random.default_rng(0).integers(0, 2, (37, 6)).astype(np.float32)
 HELD_OUT = X[::3]
 KEY = jax.random.key(3)
 MODEL = vi.VAE.build(event_shape=(6,), hidden=(4,), key=jax.random.key(0))
+PER_DATUM = vi.VAE.build(event_shape=(6,), hidden=(4,), posterior="per_datum", num_data=len(X), key=jax.random.key(0))
 STEPS = 4 * 5  # epochs × batches
 
 
@@ -83,11 +84,12 @@ def test_interrupted_at_a_boundary(tmp_path, whole, number):
     assert boundaries[-1].steps == boundaries[-1].total_steps == STEPS
 
 
-def test_interrupted_again_and_again(tmp_path, whole):
+@pytest.mark.parametrize("changes", [{}, {"model": PER_DATUM, "validation": None}], ids=["amortised", "per datum"])
+def test_interrupted_again_and_again(tmp_path, changes):
     for _ in range(5):
         with pytest.raises(InterruptionError):
-            fit(tmp_path, callback=stop_at(1))
-    assert_same(fit(tmp_path), whole)
+            fit(tmp_path, callback=stop_at(1), **changes)
+    assert_same(fit(tmp_path, **changes), fit(**changes))
 
 
 def test_a_finished_fit_makes_no_more_steps(tmp_path, whole):

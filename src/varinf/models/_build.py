@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import jax
@@ -12,7 +13,7 @@ from varinf.errors import InputError
 from varinf.likelihoods import LIKELIHOODS, DataOptions
 from varinf.models._decoder import Decoder
 from varinf.networks import ACTIVATIONS, NETWORKS
-from varinf.posteriors import POSTERIORS, Amortized
+from varinf.posteriors import LOCAL_POSTERIORS
 
 if TYPE_CHECKING:
     from varinf.models._vae import VAE
@@ -32,11 +33,12 @@ def build_vae(
     binarize: str | None = None,
     variance: str | float | None = None,
     num_values: int | None = None,
+    num_data: int | None = None,
     precision: str = "float32",
     summary: Summary | None = None,
     key: PRNGKeyArray,
 ) -> "VAE":
-    """A VAE with prior N(0, I), an amortised posterior, and two networks that mirror each other.
+    """A VAE with prior N(0, I), and an encoder and a decoder that mirror each other, or a posterior per datum.
 
     Args:
         cls: the class, given when called as `VAE.build`.
@@ -47,12 +49,14 @@ def build_vae(
         network: a name in `varinf.networks.NETWORKS`.
         activation: a name in `varinf.networks.ACTIVATIONS`.
         likelihood: a name in `varinf.likelihoods.LIKELIHOODS`.
-        posterior: a name in `varinf.posteriors.POSTERIORS`.
+        posterior: a name in `varinf.posteriors.LOCAL_POSTERIORS`: a family whose parameters an encoder gives, or
+            "per_datum", free ones for each row.
         scale: the stored value that means white, for pixels (255 for 8-bit ones).
         binarize: "dynamic", "threshold", "none" (soft targets), or None where the data are zeros and ones.
         variance: of a Gaussian likelihood: "per_dimension", "shared", or a known number; None: per dimension for
             tables, shared for images.
         num_values: how many values a categorical or discretised likelihood takes; None reads it off the summary.
+        num_data: the rows of the data, for "per_datum"; None reads it off the summary.
         precision: of the matrix products, "float32" or "bfloat16".
         summary: of the training data (`varinf.data.summarize`): sets the output bias to the data's mean, and the
             units of a Gaussian likelihood.
@@ -78,8 +82,14 @@ def build_vae(
     parts = LIKELIHOODS[likelihood].for_data(event_shape, options, summary)
     rest = {"activation": ACTIVATIONS.check(activation), "dtype": precision}
     encoder_key, decoder_key, family_key = jax.random.split(key, 3)
-    family = POSTERIORS[posterior]().built(latent_dim, key=family_key)
-    encoder = pair.encoder(parts.features_shape, family.num_parameters(latent_dim), hidden, **rest, key=encoder_key)
+
+    def network_to(size: int) -> Callable:
+        return pair.encoder(parts.features_shape, size, hidden, **rest, key=encoder_key)
+
+    num_data = summary.count if num_data is None and summary is not None else num_data
+    encoder = LOCAL_POSTERIORS[posterior].for_data(
+        latent_dim, num_data=num_data, features=parts.features, network=network_to, key=family_key
+    )
     output_shape = parts.likelihood.output_shape(event_shape)
     decoder = pair.decoder(latent_dim, output_shape, hidden, **rest, key=decoder_key)
     bias = jnp.zeros(output_shape) if parts.output_bias is None else jnp.asarray(parts.output_bias, float)
@@ -96,11 +106,12 @@ def build_vae(
         "binarize": binarize,
         "variance": variance,
         "num_values": getattr(parts.likelihood, "num_values", None),
+        "num_data": getattr(encoder, "num_data", None),
         "precision": precision,
     }
     return cls(
         prior=MultivariateNormalDiag(jnp.zeros(latent_dim), jnp.ones(latent_dim)),
-        encoder=Amortized(encoder, family, parts.features),
+        encoder=encoder,
         decoder=Decoder(decoder.with_output_bias(bias), parts.likelihood, len(event_shape)),
         observation=parts.observation,
         recipe=json.dumps(recipe),

@@ -5,5 +5,7 @@ from ._full_rank import FullRank as FullRank
 from ._laplace import Laplace as Laplace
 from ._low_rank import LowRank as LowRank
 from ._mean_field import MeanField as MeanField
+from ._per_datum import PerDatum as PerDatum
 from ._table import DENSITY_POSTERIORS as DENSITY_POSTERIORS
+from ._table import LOCAL_POSTERIORS as LOCAL_POSTERIORS
 from ._table import POSTERIORS as POSTERIORS

@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 from jaxtyping import Array, Float
 from numpyro.distributions import Distribution
 
-from varinf.posteriors._family import AbstractFamily
+if TYPE_CHECKING:
+    from varinf.posteriors._family import AbstractFamily
 
 
 class Amortized(eqx.Module):
@@ -17,7 +19,7 @@ class Amortized(eqx.Module):
     """
 
     network: Callable
-    family: AbstractFamily
+    family: "AbstractFamily"
     features: Callable
 
     def __call__(self, x: Float[Array, "..."]) -> Distribution:

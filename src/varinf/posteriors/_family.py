@@ -1,9 +1,12 @@
 import abc
+from collections.abc import Callable
 from typing import Any, Self
 
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.distributions import Distribution
+
+from varinf.posteriors._amortized import Amortized
 
 
 class AbstractFamily(eqx.Module):
@@ -20,6 +23,28 @@ class AbstractFamily(eqx.Module):
 
     triangular: eqx.AbstractClassVar[bool]
     needs_curvature: eqx.AbstractClassVar[bool]
+
+    @classmethod
+    def for_data(
+        cls,
+        dim: int,
+        *,
+        num_data: int | None,
+        features: Callable,
+        network: Callable[[int], Callable],
+        key: PRNGKeyArray,
+    ) -> Amortized:
+        """The posterior of a model that is built for data: q(z | x) of this family, by an encoder.
+
+        Args:
+            dim: numbers in a code.
+            num_data: the rows of the data, whose number an encoder need not know.
+            features: what a network sees of an observation.
+            network: makes one with so many outputs.
+            key: for arrays of the family's own.
+        """
+        family = cls().built(dim, key=key)  # pyright: ignore[reportCallIssue]
+        return Amortized(network(family.num_parameters(dim)), family, features)
 
     @abc.abstractmethod
     def num_parameters(self, dim: int) -> int:
@@ -43,8 +68,8 @@ class AbstractFamily(eqx.Module):
         """
 
     @abc.abstractmethod
-    def standard(self, dim: int) -> Float[Array, " parameters"]:
-        """Parameters at which q is N(0, I), or near it."""
+    def standard(self, dim: int, scale: float = 1.0) -> Float[Array, " parameters"]:
+        """Parameters at which q is N(0, scale² I), or near it."""
 
     @abc.abstractmethod
     def num_noise(self, dim: int) -> int:

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from varinf.distributions import MultivariateNormalTriL
 from varinf.posteriors._family import AbstractNormalFamily
-from varinf.posteriors._mean_field import RAW_ONE, positive
+from varinf.posteriors._mean_field import positive, raw
 
 
 class FullRank(AbstractNormalFamily):
@@ -33,8 +33,8 @@ class FullRank(AbstractNormalFamily):
         loc = shift + (scale @ q.loc[..., None])[..., 0]
         return MultivariateNormalTriL(loc, scale @ q.scale_tril)
 
-    def standard(self, dim: int) -> Float[Array, " parameters"]:
-        return jnp.concatenate([jnp.zeros(dim), jnp.full(dim, RAW_ONE), jnp.zeros(dim * (dim - 1) // 2)])
+    def standard(self, dim: int, scale: float = 1.0) -> Float[Array, " parameters"]:
+        return jnp.concatenate([jnp.zeros(dim), jnp.full(dim, raw(scale)), jnp.zeros(dim * (dim - 1) // 2)])
 
     def num_noise(self, dim: int) -> int:
         return dim

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from varinf._checks import at_least_one
 from varinf.distributions import LowRankMultivariateNormal
 from varinf.posteriors._family import AbstractNormalFamily
-from varinf.posteriors._mean_field import RAW_ONE, positive
+from varinf.posteriors._mean_field import positive, raw
 
 _LEAST_SHARE = 1e-3
 
@@ -41,11 +41,11 @@ class LowRank(AbstractNormalFamily):
         loc, own, factor = self._parts(parameters)
         return LowRankMultivariateNormal(shift + scale * loc, scale[..., None] * factor, (scale * own) ** 2)
 
-    def standard(self, dim: int) -> Float[Array, " parameters"]:
+    def standard(self, dim: int, scale: float = 1.0) -> Float[Array, " parameters"]:
         # F = 0 is a saddle: small columns that differ
         columns = self._columns(dim)
-        factor = 0.1 * jnp.cos(jnp.arange(1, dim + 1)[:, None] * jnp.arange(1, columns + 1))
-        return jnp.concatenate([jnp.zeros(dim), jnp.full(dim, RAW_ONE), factor.ravel()])
+        factor = 0.1 * scale * jnp.cos(jnp.arange(1, dim + 1)[:, None] * jnp.arange(1, columns + 1))
+        return jnp.concatenate([jnp.zeros(dim), jnp.full(dim, raw(scale)), factor.ravel()])
 
     def num_noise(self, dim: int) -> int:
         return dim + self._columns(dim)

@@ -29,8 +29,8 @@ class MeanField(AbstractNormalFamily):
         q = self(parameters)
         return MultivariateNormalDiag(shift + scale * q.loc, scale * q.scale_diag)
 
-    def standard(self, dim: int) -> Float[Array, " parameters"]:
-        return jnp.concatenate([jnp.zeros(dim), jnp.full(dim, RAW_ONE)])
+    def standard(self, dim: int, scale: float = 1.0) -> Float[Array, " parameters"]:
+        return jnp.concatenate([jnp.zeros(dim), jnp.full(dim, raw(scale))])
 
     def num_noise(self, dim: int) -> int:
         return dim
@@ -47,4 +47,6 @@ def positive(raw: Float[Array, "..."]) -> Float[Array, "..."]:
     return softplus(raw) + _LEAST
 
 
-RAW_ONE = math.log(math.expm1(1 - _LEAST))  # which `positive` takes to one
+def raw(scale: float) -> float:
+    """What `positive` takes to `scale`."""
+    return math.log(math.expm1(scale - _LEAST))

@@ -14,13 +14,14 @@ from jaxtyping import PRNGKeyArray
 
 from varinf import data
 from varinf._checks import at_least_one
-from varinf._tree import named_arrays, trainable
+from varinf._tree import named_arrays, per_row, trainable
 from varinf.errors import InputError, NonFiniteError
 from varinf.models import AbstractModel
 from varinf.objectives import ELBO, AbstractObjective
 from varinf.train._checkpoints import Checkpoints
 from varinf.train._feed import Feed, Limit
 from varinf.train._optimizer import make_optimizer
+from varinf.train._per_row import check_rows
 from varinf.train._progress import Progress
 from varinf.train._step import Problem, State, advance, evaluate, sampled_latents
 
@@ -95,7 +96,7 @@ def fit(
     Args:
         model: what to fit; it is not changed.
         x: the rows: an array `[n, *event]`, a tuple of arrays, or any `varinf.data.Source`.
-        validation: rows on which the bound is evaluated after each epoch.
+        validation: rows on which the bound is evaluated after each epoch; not with a per-datum posterior.
         objective: what to maximise; `ELBO()` if None.
         optimizer: an Optax optimiser; Adam with learning rate 1e-3 if None. One made by Optax compiles again for
             each new object, one by `varinf.train.make_optimizer` only for other names.
@@ -129,14 +130,21 @@ def fit(
         if held_out.spec != source.spec:
             raise InputError(f"the validation data have rows of {held_out.spec}, the training data of {source.spec}")
         model.observation.check(data.summarize(held_out))
+        if per_row(model):
+            raise InputError(
+                "a per-datum posterior knows only the rows that it is fitted to, and no others that are held out as "
+                "validation data; leave them out, and use vi.infer_local(vae, x) after the fit"
+            )
     feed, validation_feed = _feeds(model, source, held_out, batch_size, max_resident_bytes)
 
     marks = trainable(model)
     params, fixed = eqx.partition(model, marks)
-    problem = Problem(fixed, objective, optimizer.update, jnp.asarray(len(source)), key)
+    num_data, num_batches = jnp.asarray(feed.num_rows), jnp.asarray(feed.num_batches)
+    problem = Problem(fixed, objective, optimizer.update, num_data, num_batches, key)
     # The steps use up the state they are given, so it is a copy: of the user's own arrays, and of those that an
     # optimiser may have put in twice (the parameters themselves, say).
     start = _copy(State(params, optimizer.init(params), jnp.zeros((), jnp.int32)))
+    check_rows(model, start.opt_state, feed.num_rows)
 
     monte_carlo = sampled_latents(problem, next(feed.blocks(np.arange(feed.num_rows), 0)), params)
 

@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from varinf.objectives import AbstractObjective, Batch, value_and_grad
+from varinf.train._per_row import gathered, scattered, updated
 
 
 class State(eqx.Module):
@@ -45,12 +46,16 @@ class Block(NamedTuple):
 
 
 class Problem(eqx.Module):
-    """What stays the same from step to step: the rest of the model, the objective, the optimiser, N, the key."""
+    """What stays the same from step to step: the rest of the model, the objective, the optimiser, N, the key.
+
+    `num_batches` is how many batches an epoch has.
+    """
 
     fixed: PyTree
     objective: AbstractObjective
     update: Callable
     num_data: Int[Array, ""]
+    num_batches: Int[Array, ""]
     key: PRNGKeyArray
 
 
@@ -79,9 +84,10 @@ def _no_metrics(problem: Problem, params: PyTree, block: Block) -> dict[str, Flo
 def _evaluate_one(
     problem: Problem, params: PyTree, block: Block, i: Array, step: Array, key: PRNGKeyArray
 ) -> dict[str, Float[Array, ""]]:
-    model, objective = eqx.combine(params, problem.fixed), problem.objective
+    objective = problem.objective
     observe_key, draw_key = jax.random.split(key)
     batch = one_batch(problem, block, i, step, observe_key)
+    model = gathered(eqx.combine(params, problem.fixed), batch.rows)
     draw = model.draw(batch, objective.request, key=draw_key)
     return objective.loss(model.score(batch, draw, objective.request))[1]
 
@@ -99,11 +105,13 @@ def advance(inputs: tuple[Problem, Block], state: State) -> tuple[State, dict[st
         state, metrics = carry
         observe_key, draw_key = jax.random.split(jax.random.fold_in(problem.key, state.step))
         batch = one_batch(problem, block, i, state.step, observe_key)
-        _, new, grads = value_and_grad(problem.objective, state.params, problem.fixed, batch, key=draw_key)
-        updates, opt_state = problem.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        old, fixed = gathered((state, problem.fixed), batch.rows)
+        _, new, grads = value_and_grad(problem.objective, old.params, fixed, batch, key=draw_key)
+        visits = state.step // problem.num_batches
+        updates, opt_state = updated(problem.update, grads, old.opt_state, old.params, visits)
+        params = optax.apply_updates(old.params, updates)
         metrics = {name: metrics[name].at[i].set(value) for name, value in new.items()}
-        return State(params, opt_state, state.step + 1), metrics
+        return scattered(state, State(params, opt_state, state.step + 1), batch), metrics
 
     start = (state, _no_metrics(problem, state.params, block))
     return jax.lax.fori_loop(0, block.count, body, start)
@@ -130,6 +138,6 @@ def sampled_latents(problem: Problem, block: Block, params: PyTree) -> tuple[str
     """The names of the latents whose KL is estimated from draws. Only traced: nothing of it is computed."""
     zero = jnp.zeros((), jnp.int32)
     batch = one_batch(problem, block, zero, zero, problem.key)
-    model, request = eqx.combine(params, problem.fixed), problem.objective.request
+    model, request = gathered(eqx.combine(params, problem.fixed), batch.rows), problem.objective.request
     terms = model.score(batch, model.draw(batch, request, key=problem.key), request)
     return tuple(latent.name for latent in terms.latents if latent.kl is None)
