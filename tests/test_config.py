@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from varinf.config import Settings, dump_settings, load_settings, make_settings
@@ -28,6 +28,7 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(OPTIONS)
 def test_settings_survive_toml(tmp_path_factory, options):
     settings = make_settings(options)

@@ -179,7 +179,8 @@ def test_draws_are_of_the_user_s_own_structure():
     def log_density(tree):
         return -(tree["a"] ** 2).sum() - (tree["b"] ** 2).sum()
 
-    found = vi.infer(vi.LogDensity(log_density, {"a": jnp.zeros((2, 3)), "b": jnp.zeros(())}), key=jax.random.key(0))
+    target = vi.LogDensity(log_density, {"a": jnp.zeros((2, 3)), "b": jnp.zeros(())})
+    found = vi.infer(target, posterior="mean_field", key=jax.random.key(0))
     draws = found.sample(7, key=jax.random.key(1))
     assert draws["a"].shape == (7, 2, 3)
     assert draws["b"].shape == (7,)
