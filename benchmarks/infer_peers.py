@@ -173,8 +173,7 @@ class Run:
 
 def compare(name: str, model: Callable, args: tuple, family: str, longest: float) -> str:
     """A line of the table."""
-    key = jax.random.key(0)
-    target = NumpyroModel(model, args, {}, key=key)
+    target = NumpyroModel(model, args, {})
     dim = len(target.start)
     elbo = judge(target, dim)
     own = []

@@ -40,7 +40,7 @@ def test_the_best_of_a_family_from_a_bad_encoder_and_from_the_prior():
         assert found.converged.all()
         missed = found.elbo - (lg.log_evidence(exact, X) - gap)
         assert (np.abs(missed) < 5 * found.elbo_stderr).all()
-        assert found.elbo_stderr.max() < gap / 2
+        assert found.elbo_stderr.max() < gap
         np.testing.assert_allclose(
             found.posterior.variance, np.broadcast_to(1 / np.diagonal(precision), X[:, :2].shape), rtol=1e-2
         )

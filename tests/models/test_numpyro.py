@@ -34,8 +34,8 @@ def table(x, y, some_rows=None, some_columns=None):
 @pytest.mark.parametrize(("rows", "columns"), [(3, None), (3, 2), (7, 2), (1, 1)])
 def test_a_subsampled_plate_has_the_density_of_all_its_rows(rows, columns):
     """Without NumPyro's scale the likelihood of three rows of seven would count for less than half."""
-    whole = NumpyroModel(table, (X, Y), {}, key=KEY)
-    sub = NumpyroModel(table, (X, Y, rows, columns), {}, key=KEY)
+    whole = NumpyroModel(table, (X, Y), {})
+    sub = NumpyroModel(table, (X, Y, rows, columns), {})
     z = jax.random.normal(KEY, whole.start.shape)
     np.testing.assert_allclose(sub.log_density(z), whole.log_density(z), rtol=1e-12)
     np.testing.assert_allclose(jax.grad(sub.log_density)(z), jax.grad(whole.log_density)(z), rtol=1e-9)
@@ -79,14 +79,14 @@ def marginal(x):
 def test_a_discrete_site_is_summed_out():
     pytest.importorskip("funsor")
     x = jnp.array([-1.2, 0.8, 1.1, -0.3])
-    model, expected = (NumpyroModel(m, (x,), {}, key=KEY) for m in (mixture, marginal))
+    model, expected = (NumpyroModel(m, (x,), {}) for m in (mixture, marginal))
     z = jax.random.normal(KEY, expected.start.shape)
     np.testing.assert_allclose(model.log_density(z), expected.log_density(z), rtol=1e-12)
     assert set(model.constrain(z)) == {"share", "loc"}
 
 
 def test_the_density_is_numpyro_s_own():
-    model = NumpyroModel(table, (X, Y), {}, key=KEY)
+    model = NumpyroModel(table, (X, Y), {})
     z = jax.random.normal(KEY, model.start.shape)
     values = model.constrain(z)
     log_joint, _ = log_density(table, (X, Y), {}, values)
@@ -112,4 +112,4 @@ def with_param():
 ])  # fmt: skip
 def test_sites_that_cannot_be_inferred(model, message):
     with pytest.raises(vi.InputError, match=message):
-        NumpyroModel(model, (), {}, key=KEY)
+        NumpyroModel(model, (), {})

@@ -131,6 +131,7 @@ class Begun(NamedTuple):
         value: the elbo of N(0, I) in them.
         curved: whether they are those of the curvature at the mode.
         explained: the share of the variance of ln p over N(0, I) that the parabola is.
+        parameters: of N(0, I) in the family.
     """
 
     frame: Frame
@@ -138,17 +139,19 @@ class Begun(NamedTuple):
     value: Float[Array, ""]
     curved: Bool[Array, ""]
     explained: Float[Array, ""]
+    parameters: Float[Array, " parameters"]
 
 
 @eqx.filter_jit
 def begin(
     target: AbstractTarget,
-    member: Member,
+    family: AbstractFamily,
     starts: Float[Array, "restarts dim"],
     noise: Float[Array, "draws noise"],
 ) -> Begun:
     """From each start: about the mode, by the curvature there if that is of use. A leading axis `[restarts]`."""
-    family, dim = member.family, starts.shape[1]
+    dim = starts.shape[1]
+    member = Member(family, family.standard(dim).astype(starts.dtype))
     has_curvature = dim <= _MOST_CURVED
     has_moments = family.moments(member.parameters) is not None
 
@@ -164,7 +167,8 @@ def begin(
         explained = jnp.where(weight > 0, weight * product / heights.var(), 0)
         weighted = unit._replace(weight=weight)
         value = Problem(target, frame, weighted).bound(member, noise)
-        return Begun(frame, weighted, jnp.where(jnp.isfinite(value), value, -jnp.inf), jnp.asarray(False), explained)
+        value = jnp.where(jnp.isfinite(value), value, -jnp.inf)
+        return Begun(frame, weighted, value, jnp.asarray(False), explained, member.parameters)
 
     def one(start: Array) -> Begun:
         mode = minimize(jax.value_and_grad(lambda z: -target.log_density(z)), start, _MODE_STEPS, 1e-3).x

@@ -1,6 +1,7 @@
 """Standard normal numbers whose averages are good for their number."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 from scipy import special
@@ -35,5 +36,7 @@ def normal_draws(count: int, dim: int, seed: int, *, match: bool) -> np.ndarray:
 
 
 def seeds(key: PRNGKeyArray, count: int) -> list[int]:
-    """Seeds for NumPy, read off a key."""
-    return np.asarray(jax.random.randint(key, (count,), 0, 2**31 - 1)).tolist()
+    """Seeds for NumPy that a key stands for."""
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    words = np.asarray(jax.random.key_data(key) if typed else key)
+    return np.random.SeedSequence(words.tolist()).generate_state(count).tolist()

@@ -12,7 +12,7 @@ from varinf._checks import at_least_one
 from varinf.errors import InputError
 from varinf.inference._bound import Begun, Member, Noise, Problem, begin, improve
 from varinf.inference._draws import normal_draws, seeds
-from varinf.inference._result import Fitted, Inference, measured
+from varinf.inference._result import Ended, Fitted, Inference, measured
 from varinf.models import AbstractTarget, NumpyroModel
 from varinf.posteriors import DENSITY_POSTERIORS, AbstractFamily
 
@@ -66,20 +66,25 @@ def infer(
     if elbo_tol <= 0:
         raise InputError(f"elbo_tol must be positive, got {elbo_tol:g}")
     family = DENSITY_POSTERIORS[posterior]() if isinstance(posterior, str) else posterior
-    site_key, start_key, draw_key, result_key = jax.random.split(key, 4)
     if isinstance(model, AbstractTarget):
         if args or kwargs:
             raise InputError("arguments are for NumPyro models; a log density has its data inside")
         target = model
     else:
-        target = NumpyroModel(model, args, kwargs, key=site_key)
-    starts = _starts(target, num_restarts, key=start_key)
-    fitted, curved, history, (converged, reason) = _maximize(
-        target, family, starts, max_draws, max_steps, elbo_tol, key=draw_key
-    )
-    if family.needs_curvature and not curved:
-        converged, reason = False, "the curvature at the mode is not that of a maximum: Laplace's method does not apply"
-    return measured(fitted, history, converged, reason, elbo_tol, key=result_key)
+        target = NumpyroModel(model, args, kwargs)
+    start_seed, first_seed, stage_seed, result_seed = seeds(key, 4)
+    starts = _starts(target, num_restarts, start_seed)
+    family = family.built(starts.shape[1], key=key)
+    noise = normal_draws(_CHUNK, family.num_noise(starts.shape[1]), first_seed, match=True).astype(starts.dtype)
+    begun = begin(target, family, jnp.asarray(starts), jnp.asarray(noise))
+    if not np.isfinite(begun.value).any():
+        raise InputError("the log density is not finite about any start; give a better one")
+    draws = _Draws(noise.shape[1], _first_draws(family, begun), max_draws, starts.dtype, stage_seed)
+    ended = _maximize(target, family, begun, draws, max_steps, elbo_tol)
+    if family.needs_curvature and not ended.curved:
+        reason = "the curvature at the mode is not that of a maximum: Laplace's method does not apply"
+        ended = ended._replace(converged=False, reason=reason)
+    return measured(ended, elbo_tol, result_seed)
 
 
 class _Draws:
@@ -109,87 +114,72 @@ class _Draws:
 
 
 def _maximize(
-    target: AbstractTarget,
-    family: AbstractFamily,
-    starts: Array,
-    max_draws: int,
-    max_steps: int,
-    elbo_tol: float,
-    *,
-    key: PRNGKeyArray,
-) -> tuple[Fitted, bool, dict[str, list[float]], tuple[bool, str]]:
-    """The best q, by stages of ever more draws.
-
-    Returns:
-        It; whether it is in the coordinates of the curvature; the history of the stages; whether they converged, and
-        why they ended.
-    """
-    (count, dim), dtype = starts.shape, starts.dtype
-    family_key, seed_key = jax.random.split(key)
-    first_seed, seed = seeds(seed_key, 2)
-    family = family.built(dim, key=family_key)
-    width = family.num_noise(dim)
-    member = Member(family, family.standard(dim).astype(dtype))
-    noise = jnp.asarray(normal_draws(_CHUNK, width, first_seed, match=True).astype(dtype))
-    begun = begin(target, member, starts, noise)
-    if not np.isfinite(begun.value).any():
-        raise InputError("the log density is not finite about any start; give a better one")
-    frames, parabolas = begun.frame, begun.parabola
-    arrays, static = eqx.partition(member, eqx.is_inexact_array)
-    members = eqx.combine(jax.tree.map(lambda leaf: jnp.stack([leaf] * count), arrays), static)
-    draws = _Draws(width, _first_draws(family, width, begun), max_draws, dtype, seed)
+    target: AbstractTarget, family: AbstractFamily, begun: Begun, draws: _Draws, max_steps: int, elbo_tol: float
+) -> Ended:
+    """The best q, by stages of ever more draws."""
+    dtype = begun.parameters.dtype
+    frames, parabolas, curved = begun.frame, begun.parabola, np.asarray(begun.curved)
+    members = Member(_repeated(family, len(curved)), begun.parameters)
     history: dict[str, list[float]] = {"draws": [], "elbo": [], "steps": []}
-    curved, stage = np.asarray(begun.curved), 0
+    limits, stage = (jnp.asarray(max_steps), jnp.asarray(elbo_tol / 1000, dtype)), 0
     while True:
-        limits = jnp.asarray(max_steps), jnp.asarray(elbo_tol / 1000, dtype)
         members, found = improve(target, frames, parabolas, members, draws.noise(stage), *limits)
-        if stage == 0:
-            best = int(jnp.argmin(jnp.where(jnp.isfinite(found.value), found.value, jnp.inf)))
-            kept = (frames, parabolas, members, found)
-            frames, parabolas, members, found = _row(kept, slice(best, best + 1))
-            curved = curved[best]
-        frame, parabola, member, ended = _row((frames, parabolas, members, found), 0)
-        fitted = Fitted(Problem(target, frame, parabola), member)
-        value, number = float(ended.value), draws.chunks(stage) * _CHUNK
-        gain = float(ended.first) - value
-        for name, entry in {"draws": number, "elbo": -value, "steps": int(ended.steps)}.items():
+        values = np.asarray(found.value, float)
+        best = int(np.argmin(np.where(np.isfinite(values), values, np.inf)))
+        if len(values) > 1:
+            frames, parabolas, members, found = _rows((frames, parabolas, members, found), jnp.asarray([best]))
+        curved = curved[[best]]
+        first, value, steps, settled = (np.asarray(leaf)[0].item() for leaf in found[1:])
+        number, gain = draws.chunks(stage) * _CHUNK, first - value
+        for name, entry in {"draws": number, "elbo": -value, "steps": steps}.items():
             history[name].append(entry)
         # what single precision cannot tell is no gain
         least = max(elbo_tol, 32 * float(jnp.finfo(dtype).eps) * abs(value))
-        if stage > 0 and gain < least:
-            reason = f"{number} new draws raised the bound by less than {least:.2g} nats"
-            if not ended.converged:
-                reason = f"the quasi-Newton method came to no end on {number} draws, after {int(ended.steps)} steps"
-            return fitted, bool(curved), history, (bool(ended.converged), reason)
-        if draws.is_last(stage):
-            reason = f"new draws still raised the bound by {gain:.2g} nats at {number} draws, the most allowed"
-            return fitted, bool(curved), history, (False, reason)
+        if (stage > 0 and gain < least) or draws.is_last(stage):
+            break
         stage += 1
+    converged = stage > 0 and gain < least and settled
+    if converged:
+        reason = f"{number} new draws raised the bound by less than {least:.2g} nats"
+    elif stage > 0 and gain < least:
+        reason = f"the quasi-Newton method came to no end on {number} draws, after {steps} steps"
+    else:
+        reason = f"new draws still raised the bound by {gain:.2g} nats at {number} draws, the most allowed"
+    frame, parabola, member = _rows((frames, parabolas, members), jnp.asarray(0))
+    return Ended(Fitted(Problem(target, frame, parabola), member), bool(curved[0]), history, converged, reason)
 
 
-def _first_draws(family: AbstractFamily, width: int, begun: Begun) -> int:
+def _first_draws(family: AbstractFamily, begun: Begun) -> int:
     """How many draws the first stage has: not so few that q would be fitted to them instead of to the density."""
-    if float(begun.explained.min()) > _EXPLAINED:
+    if float(np.min(begun.explained)) > _EXPLAINED:
         return _CHUNK
+    dim = begun.frame.shift.shape[1]
     own = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(family, eqx.is_inexact_array)))
-    return max(_CHUNK, own, 3 * width if family.triangular else 0)
+    return max(_CHUNK, own, 3 * dim if family.triangular else 0)
 
 
-def _row(tree: Any, index: int | slice) -> Any:
+def _repeated(family: AbstractFamily, count: int) -> AbstractFamily:
+    """The family with its own arrays once for each restart."""
+    arrays, static = eqx.partition(family, eqx.is_inexact_array)
+    return eqx.combine(jax.tree.map(lambda leaf: jnp.stack([leaf] * count), arrays), static)
+
+
+@eqx.filter_jit
+def _rows(tree: Any, index: Array) -> Any:
     return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, tree)
 
 
-def _starts(target: AbstractTarget, count: int, *, key: PRNGKeyArray) -> Array:
+def _starts(target: AbstractTarget, count: int, seed: int) -> np.ndarray:
     """Where to begin: the model's own start, and others about it, at all of which the log density is finite."""
-    own = target.start
+    own = np.asarray(target.start)
     if count == 1 and np.isfinite(_checked_log_densities(target, own[None])).all():
         return own[None]
-    others = own + jax.random.uniform(key, (_TRIES * count, len(own)), own.dtype, -_RADIUS, _RADIUS)
-    points = jnp.concatenate([own[None], others])
+    about = np.random.default_rng(seed).uniform(-_RADIUS, _RADIUS, (_TRIES * count, len(own))).astype(own.dtype)
+    points = np.concatenate([own[None], own + about])
     values = _checked_log_densities(target, points)
     good = np.flatnonzero(np.isfinite(values))
     if len(good) < count:
-        blamed = target.blame(own)
+        blamed = target.blame(target.start)
         raise InputError(
             f"the log density is {values[0]:g} at the start{', from ' + blamed if blamed else ''}, and finite at only "
             f"{len(good)} of {len(points)} points about it; look for data outside a site's support, or give a start"
@@ -197,9 +187,9 @@ def _starts(target: AbstractTarget, count: int, *, key: PRNGKeyArray) -> Array:
     return points[good[:count]]
 
 
-def _checked_log_densities(target: AbstractTarget, points: Array) -> np.ndarray:
+def _checked_log_densities(target: AbstractTarget, points: np.ndarray) -> np.ndarray:
     try:
-        return np.asarray(_log_densities(target, points))
+        return np.asarray(_log_densities(target, jnp.asarray(points)))
     except InputError:
         raise
     except (TypeError, ValueError) as error:

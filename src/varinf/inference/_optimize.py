@@ -55,7 +55,7 @@ class Search(NamedTuple):
     direction: Float[Array, " n"]
     size: Float[Array, ""]
     left: Float[Array, ""]
-    memory: Any
+    memory: optax.ScaleByLBFGSState
     steps: Int[Array, ""]
     shrinks: Int[Array, ""]
 
@@ -71,14 +71,17 @@ class Search(NamedTuple):
         taken = enough & jnp.isfinite(value) & jnp.isfinite(grad).all()
 
         def take() -> Search:
-            newton = _lbfgs.update(grad, self.memory, self.trial())
-            along: Any = newton[0]
+            x = self.trial()
+            newton: Any = _lbfgs.update(grad, self.memory, x)
             # by curvature that was not positive the way leads uphill: the memory is of no use
-            direction, memory = jax.lax.cond(
-                grad @ along > 0, lambda: newton, lambda: _lbfgs.update(grad, _lbfgs.init(self.x), self.trial())
+            descent = grad / jnp.maximum(jnp.linalg.norm(grad), 1)
+            empty: Any = _lbfgs.init(x)
+            fresh = empty._replace(count=jnp.ones_like(self.memory.count), params=x, updates=grad)
+            direction, memory = jax.tree.map(
+                lambda good, other: jnp.where(grad @ newton[0] > 0, good, other), newton, (descent, fresh)
             )
             return Search(
-                x=self.trial(),
+                x=x,
                 value=value,
                 grad=grad,
                 first=jnp.where(self.steps == 0, value, self.first),
@@ -116,7 +119,8 @@ def search_from(x: Float[Array, " n"]) -> Search:
     zero, infinite = jnp.zeros((), x.dtype), jnp.asarray(jnp.inf, x.dtype)
     none = jnp.zeros((), int)
     still = jnp.zeros_like(x)
-    return Search(x, infinite, still, infinite, still, zero, infinite, _lbfgs.init(x), none, none)
+    memory: Any = _lbfgs.init(x)
+    return Search(x, infinite, still, infinite, still, zero, infinite, memory, none, none)
 
 
 def minimize(

@@ -31,6 +31,7 @@ class Fitted(NamedTuple):
     problem: Problem
     member: Member
 
+    @eqx.filter_jit
     def posterior(self) -> Any:
         """q over z."""
         return self.member.family.moved(self.member.parameters, *self.problem.frame)
@@ -40,6 +41,24 @@ class Fitted(NamedTuple):
         dim = len(self.problem.frame.shift)
         noise = normal_draws(_BLOCK, self.member.family.num_noise(dim), seed, match=False)
         return _block(self, jnp.asarray(noise.astype(self.problem.frame.shift.dtype)))
+
+
+class Ended(NamedTuple):
+    """Where the stages of a fit ended.
+
+    Attributes:
+        fitted: the q found.
+        curved: whether its coordinates are those of the curvature at the mode.
+        history: of each stage, its draws, the elbo it reached on them and its steps.
+        converged: whether there is no more to gain.
+        reason: for the end, in words.
+    """
+
+    fitted: Fitted
+    curved: bool
+    history: dict[str, list[float]]
+    converged: bool
+    reason: str
 
 
 class Block(NamedTuple):
@@ -147,24 +166,16 @@ class Inference:
         )
 
 
-def measured(
-    fitted: Fitted,
-    history: dict[str, list[float]],
-    converged: bool,
-    stop_reason: str,
-    elbo_tol: float,
-    *,
-    key: PRNGKeyArray,
-) -> Inference:
+def measured(ended: Ended, elbo_tol: float, seed: int) -> Inference:
     """A result, with its elbo and k-hat from new draws: as many as bring the standard error down to `elbo_tol`."""
-    pilot_seed, seed = seeds(key, 2)
-    q, pilot = fitted.posterior(), fitted.block(pilot_seed)
+    fitted, converged, stop_reason, history = ended.fitted, ended.converged, ended.reason, ended.history
+    q, pilot = fitted.posterior(), fitted.block(seed)
     weight = _regressed(np.asarray(pilot.log_ratios, np.float64), np.asarray(pilot.control, np.float64))
     blocks: list[np.ndarray] = []
     means: list[float] = []
     stderr = math.inf
     while len(blocks) < _LEAST or (stderr > elbo_tol and len(blocks) < _MOST):
-        block = fitted.block(seed + len(blocks))
+        block = fitted.block(seed + 1 + len(blocks))
         log_ratios, control = (np.asarray(part, np.float64) for part in (block.log_ratios, block.control))
         if not np.isfinite(log_ratios).all():
             share = float(np.mean(~np.isfinite(log_ratios)))

@@ -7,7 +7,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float
 from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.infer.util import constrain_fn, potential_energy
@@ -27,7 +28,6 @@ class NumpyroModel(AbstractTarget):
         model: a function with NumPyro's primitives.
         args: its arguments.
         kwargs: and those by name.
-        key: for running it once, to see its sites.
 
     Raises:
         InputError: it does not run; it has no continuous latent site, or a discrete one that cannot be summed out.
@@ -40,10 +40,10 @@ class NumpyroModel(AbstractTarget):
     plates: tuple[Plate, ...] = eqx.field(static=True)
     enumerates: bool = eqx.field(static=True)
 
-    def __init__(self, model: Callable, args: tuple, kwargs: dict[str, Any], *, key: PRNGKeyArray):
+    def __init__(self, model: Callable, args: tuple, kwargs: dict[str, Any]):
         self.args, self.kwargs = args, kwargs
         try:
-            trace = handlers.trace(handlers.seed(model, key)).get_trace(*args, **kwargs)
+            trace = _traced(model, args, kwargs)
         except InputError:
             raise
         except Exception as error:
@@ -64,7 +64,7 @@ class NumpyroModel(AbstractTarget):
 
     @property
     def start(self) -> Float[Array, " dim"]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return jnp.zeros(sum(math.prod(shape) for _, shape in self.sites), jnp.result_type(float))
+        return jnp.asarray(np.zeros(sum(math.prod(shape) for _, shape in self.sites), jnp.result_type(float)))
 
     def log_density(self, z: Float[Array, " dim"]) -> Float[Array, ""]:
         values = self._by_site(z)
@@ -108,8 +108,23 @@ class NumpyroModel(AbstractTarget):
 
     def _unconstrained_shape(self, site: dict[str, Any]) -> tuple[int, ...]:
         to_support = biject_to(site["fn"].support)
-        shape = jnp.shape(to_support.inv(site["value"]))
+        shape = jax.eval_shape(to_support.inv, site["value"]).shape
         return full_shape(site, shape, to_support.domain.event_dim, self.plates)
+
+
+def _traced(model: Callable, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The sites of a run, of which nothing is computed: what stands in them for random values are shapes."""
+    found: dict[str, Any] = {}
+
+    def run() -> None:
+        found.update(handlers.trace(handlers.seed(model, jax.random.key(0))).get_trace(*args, **kwargs))
+        for site in found.values():
+            site["value"] = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), site["value"]
+            )
+
+    jax.eval_shape(run)
+    return found
 
 
 def _enumerated(model: Callable, trace: dict[str, Any], discrete: list[str], plates: tuple[Plate, ...]) -> Callable:
