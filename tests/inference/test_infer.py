@@ -6,8 +6,10 @@ import numpy as np
 import numpyro
 import pytest
 from numpyro import distributions as dist
+from scipy import optimize
 
 import varinf as vi
+from varinf.models import NumpyroModel
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -111,6 +113,52 @@ def test_a_student_t_against_quadrature(seed):
     assert found.khat > 0.5
 
 
+def binomial(k):
+    share = numpyro.sample("share", dist.Beta(2.0, 3.0))
+    numpyro.sample("k", dist.Binomial(20, share), obs=k)
+
+
+def spread(x):
+    scale = numpyro.sample("scale", dist.HalfNormal(2.0))
+    numpyro.sample("x", dist.Normal(0.0, scale).expand(x.shape).to_event(1), obs=x)
+
+
+def bounded(x):
+    at = numpyro.sample("at", dist.Uniform(-1.0, 3.0))
+    numpyro.sample("x", dist.StudentT(4.0, at, 0.5).expand(x.shape).to_event(1), obs=x)
+
+
+def log_normal(x):
+    rate = numpyro.sample("rate", dist.LogNormal(0.5, 0.8))
+    numpyro.sample("x", dist.Normal(jnp.log(rate), 1.2), obs=x)
+
+
+@pytest.mark.parametrize(("model", "data"), [(binomial, 14), (spread, X), (bounded, X), (log_normal, 1.7)])
+def test_one_constrained_site_against_quadrature(model, data):
+    """The best normal of all, in the unconstrained space, by Gauss-Hermite quadrature and Nelder and Mead."""
+    target = NumpyroModel(model, (data,), {})
+    nodes, weights = np.polynomial.hermite_e.hermegauss(100)
+    heights = jax.jit(jax.vmap(target.log_density))
+
+    def loss(at):
+        z = at[0] + np.exp(at[1]) * nodes
+        mean = np.asarray(heights(jnp.asarray(z[:, None]))) @ (weights / weights.sum())
+        return -(mean + at[1] + 0.5 * np.log(2 * np.pi * np.e))
+
+    best = optimize.minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10})
+    grid = np.linspace(-12, 12, 20_001)
+    evidence = np.log(np.trapezoid(np.exp(np.asarray(heights(jnp.asarray(grid[:, None])))), grid))
+    for seed in range(2):
+        found = vi.infer(model, data, key=jax.random.key(seed))
+        assert found.converged
+        assert found.elbo == pytest.approx(-best.fun, abs=1e-3)
+        assert found.elbo < evidence + 3 * found.elbo_stderr + 1e-9
+        np.testing.assert_allclose(found.posterior.mean, best.x[:1], atol=1e-2)
+        np.testing.assert_allclose(np.sqrt(found.posterior.variance), np.exp(best.x[1:]), rtol=1e-2)
+        if model is log_normal:  # whose logarithm is normal, so that q is exact
+            assert found.elbo == pytest.approx(evidence, abs=1e-6)
+
+
 # --- is it to be trusted --------------------------------------------------------------------------------------------
 
 
@@ -185,6 +233,14 @@ def test_draws_are_of_the_user_s_own_structure():
     assert draws["a"].shape == (7, 2, 3)
     assert draws["b"].shape == (7,)
     assert found.elbo == pytest.approx(3.5 * np.log(np.pi), abs=1e-6)
+
+
+def test_arviz_takes_the_draws():
+    arviz = pytest.importorskip("arviz")
+    found = vi.infer(normal_mean, X, key=jax.random.key(0))
+    summary = arviz.summary(found.to_arviz(2000, key=jax.random.key(1)), kind="stats")
+    assert list(summary.index) == ["mean"]
+    assert summary["mean"].item() == pytest.approx(0.5573034, abs=0.05)
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
