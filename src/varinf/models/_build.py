@@ -76,9 +76,9 @@ def build_vae(
         )
     options = DataOptions(float(scale), binarize, variance, num_values)
     parts = LIKELIHOODS[likelihood].for_data(event_shape, options, summary)
-    family = POSTERIORS[posterior]()
+    encoder_key, decoder_key, family_key = jax.random.split(key, 3)
+    family = POSTERIORS[posterior]().built(latent_dim, key=family_key)
     rest = {"activation": ACTIVATIONS.check(activation), "dtype": precision}
-    encoder_key, decoder_key = jax.random.split(key)
     encoder = pair.encoder(parts.features_shape, family.num_parameters(latent_dim), hidden, **rest, key=encoder_key)
     output_shape = parts.likelihood.output_shape(event_shape)
     decoder = pair.decoder(latent_dim, output_shape, hidden, **rest, key=decoder_key)

@@ -1,14 +1,16 @@
 import abc
+from typing import Self
 
 import equinox as eqx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.distributions import Distribution
 
 
 class AbstractFamily(eqx.Module):
     """A family of distributions q over a vector, indexed by an unconstrained vector of parameters.
 
-    The parameters may be free (a row for each datum, or one for all) or a network's output (`Amortized`).
+    The parameters may be free (a row for each datum, or one for all) or a network's output (`Amortized`). What else is
+    trained is the family's own: float arrays that all its members share, the weights of a flow.
 
     Attributes:
         triangular: whether any lower triangular matrix leads from a member of the family to a member; else only a
@@ -18,6 +20,10 @@ class AbstractFamily(eqx.Module):
 
     triangular: eqx.AbstractClassVar[bool]
     needs_curvature: eqx.AbstractClassVar[bool]
+
+    @abc.abstractmethod
+    def built(self, dim: int, *, key: PRNGKeyArray) -> Self:
+        """The family for vectors of `dim` numbers: with fresh weights, where it has any."""
 
     @abc.abstractmethod
     def num_parameters(self, dim: int) -> int:
@@ -53,3 +59,7 @@ class AbstractFamily(eqx.Module):
         self, parameters: Float[Array, " parameters"], noise: Float[Array, "draws noise"]
     ) -> Float[Array, "draws dim"]:
         """Draws from q, made of standard normal numbers so that gradients pass through."""
+
+    @abc.abstractmethod
+    def entropy(self, parameters: Float[Array, " parameters"], noise: Float[Array, "draws noise"]) -> Float[Array, ""]:
+        """The entropy of q in nats: exact where it has a closed form, else averaged over these draws."""

@@ -1,8 +1,8 @@
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.distributions import MultivariateNormal
 
 from varinf.posteriors._family import AbstractFamily
@@ -14,6 +14,9 @@ class FullRank(AbstractFamily):
 
     triangular: ClassVar[bool] = True
     needs_curvature: ClassVar[bool] = False
+
+    def built(self, dim: int, *, key: PRNGKeyArray) -> Self:
+        return self
 
     def num_parameters(self, dim: int) -> int:
         return dim + dim * (dim + 1) // 2
@@ -43,3 +46,6 @@ class FullRank(AbstractFamily):
     ) -> Float[Array, "draws dim"]:
         q: Any = self(parameters)
         return q.loc + noise @ q.scale_tril.T
+
+    def entropy(self, parameters: Float[Array, " parameters"], noise: Float[Array, "draws noise"]) -> Float[Array, ""]:
+        return self(parameters).entropy()

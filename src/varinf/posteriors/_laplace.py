@@ -1,8 +1,8 @@
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.distributions import MultivariateNormal
 
 from varinf.distributions import MultivariateNormalDiag
@@ -17,6 +17,9 @@ class Laplace(AbstractFamily):
 
     triangular: ClassVar[bool] = True
     needs_curvature: ClassVar[bool] = True
+
+    def built(self, dim: int, *, key: PRNGKeyArray) -> Self:
+        return self
 
     def num_parameters(self, dim: int) -> int:
         return dim
@@ -40,3 +43,6 @@ class Laplace(AbstractFamily):
         self, parameters: Float[Array, " parameters"], noise: Float[Array, "draws noise"]
     ) -> Float[Array, "draws dim"]:
         return jax.lax.stop_gradient(parameters) + noise
+
+    def entropy(self, parameters: Float[Array, " parameters"], noise: Float[Array, "draws noise"]) -> Float[Array, ""]:
+        return self(parameters).entropy()

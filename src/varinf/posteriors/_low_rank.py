@@ -1,8 +1,8 @@
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.distributions import LowRankMultivariateNormal
 
 from varinf._checks import at_least_one
@@ -27,6 +27,9 @@ class LowRank(AbstractFamily):
 
     def __init__(self, rank: int = 10):
         self.rank = at_least_one("rank", rank)
+
+    def built(self, dim: int, *, key: PRNGKeyArray) -> Self:
+        return self
 
     def num_parameters(self, dim: int) -> int:
         return dim * (2 + self._columns(dim))
@@ -56,6 +59,9 @@ class LowRank(AbstractFamily):
         loc, scale, factor = self._parts(parameters)
         own, shared = jnp.split(noise, [loc.shape[-1]], axis=-1)
         return loc + scale * own + shared @ factor.T
+
+    def entropy(self, parameters: Float[Array, " parameters"], noise: Float[Array, "draws noise"]) -> Float[Array, ""]:
+        return self(parameters).entropy()
 
     def _columns(self, dim: int) -> int:
         return min(self.rank, dim)

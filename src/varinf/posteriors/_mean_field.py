@@ -1,8 +1,8 @@
 import math
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from varinf.distributions import MultivariateNormalDiag, softplus
 from varinf.posteriors._family import AbstractFamily
@@ -15,6 +15,9 @@ class MeanField(AbstractFamily):
 
     triangular: ClassVar[bool] = False
     needs_curvature: ClassVar[bool] = False
+
+    def built(self, dim: int, *, key: PRNGKeyArray) -> Self:
+        return self
 
     def num_parameters(self, dim: int) -> int:
         return 2 * dim
@@ -40,6 +43,9 @@ class MeanField(AbstractFamily):
     ) -> Float[Array, "draws dim"]:
         q = self(parameters)
         return q.loc + q.scale_diag * noise
+
+    def entropy(self, parameters: Float[Array, " parameters"], noise: Float[Array, "draws noise"]) -> Float[Array, ""]:
+        return self(parameters).entropy()
 
 
 def positive(raw: Float[Array, "..."]) -> Float[Array, "..."]:
