@@ -92,9 +92,13 @@ class FlowDistribution(Distribution):
         return jnp.log(self.scale_diag).sum(-1) + jnp.log(jnp.abs(diagonal)).sum()
 
     def _draws(self) -> Array:
-        # in pairs of ε and −ε with second moments of 1, so that an affine flow has its mean and variance exactly
+        # in pairs of ε and −ε with second moments of I, so that an affine flow has its mean and variance exactly
         half = jax.random.normal(jax.random.key(0), (_DRAWS // 2, *self.event_shape), self.loc.dtype)
-        half /= jnp.sqrt((half**2).mean(0))
+        if self.event_shape[0] <= _DRAWS // 4:
+            tril = jnp.linalg.cholesky(half.T @ half / len(half))
+            half = jax.scipy.linalg.solve_triangular(tril, half.T, lower=True).T
+        else:
+            half /= jnp.sqrt((half**2).mean(0))
         noise = jnp.concatenate([half, -half]).reshape(_DRAWS, *[1] * len(self.batch_shape), *self.event_shape)
         return jax.lax.map(lambda one: self.from_noise(one)[0], noise, batch_size=_AT_ONCE)
 

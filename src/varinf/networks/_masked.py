@@ -39,7 +39,7 @@ class MaskedMLP(eqx.Module):
         hidden: tuple[int, ...] = (32,),
         *,
         context: int = 0,
-        activation: str = "tanh",
+        activation: str = "silu",
         key: PRNGKeyArray,
     ):
         sizes = (dim, *hidden, dim * outputs)

@@ -7,18 +7,22 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from varinf._checks import at_least_one
 from varinf.networks import MLP
 from varinf.posteriors import _monotone as monotone
-from varinf.posteriors._flow import AbstractFlow, AbstractFlowLayer, hidden_sizes, identity_start
+from varinf.posteriors._flow import ACTIVATION, AbstractFlow, AbstractFlowLayer, hidden_sizes, identity_start
 
 
 class CouplingLayer(AbstractFlowLayer):
-    """Some components mapped by increasing functions that depend on the others, which stay, and on a context.
+    """Some components shifted and scaled as the rest, and a context, say.
+
+    Before that, each goes through a spline of its own, if there are any.
 
     Args:
-        network: from those that stay, and the context, to the numbers that make the functions.
+        network: from the rest and the context to the shifts and scales.
+        splines: their numbers, free ones; none where their width is 0.
         mapped: the numbers of the components that are mapped.
     """
 
     network: MLP
+    splines: Float[Array, "mapped spline"]
     mapped: tuple[int, ...] = eqx.field(static=True)
 
     def forward(
@@ -35,23 +39,23 @@ class CouplingLayer(AbstractFlowLayer):
         mapped, stay = np.asarray(self.mapped), np.setdiff1d(np.arange(u.shape[-1]), self.mapped)
         given = u[..., stay]
         context = jnp.broadcast_to(context, (*u.shape[:-1], context.shape[-1]))
-        new, log_slopes = function(u[..., mapped], self.network(jnp.concatenate([given, context], -1)))
+        new, log_slopes = function(u[..., mapped], self.network(jnp.concatenate([given, context], -1)), self.splines)
         back = np.argsort(np.concatenate([mapped, stay]))
         return jnp.concatenate([new, given], -1)[..., back], log_slopes.sum(-1)
 
 
 class CouplingFlow(AbstractFlow):
-    """Neural spline flow with coupling layers: one half of the components is mapped as the other half says, in turns.
+    """Coupling layers: one half of the components is shifted and scaled as the other half says, in turns.
 
-    Drawing takes one pass, and so does the density of any value. Of a single component the map is a spline whose
-    numbers are free.
+    Where it is first shifted and scaled, a component goes through a spline before, by which a density of one number
+    need not be normal. Drawing takes one pass, and so does the density of any value.
 
     Sources: Dinh, Sohl-Dickstein and Bengio 2017; the splines, Durkan et al. 2019.
 
     Args:
         num_layers: of the map.
         hidden: sizes of the hidden layers of each layer's network.
-        num_bins: of the splines by which a component is mapped; 0 for affine maps.
+        num_bins: of each component's spline; 0 for none.
         context: numbers, beside those of the normal, that the map depends on.
     """
 
@@ -73,8 +77,8 @@ class CouplingFlow(AbstractFlow):
         second = components % 2 == 1 if number // 2 % 2 else components >= dim // 2
         mapped = components if dim == 1 else components[second if number % 2 == 0 else ~second]
         weight_key, bias_key = jax.random.split(key)
-        outputs = monotone.num_parameters(self.num_bins)
         network = MLP(
-            (dim - len(mapped) + self.context,), (len(mapped), outputs), self.hidden, activation="tanh", key=weight_key
+            (dim - len(mapped) + self.context,), (len(mapped), 2), self.hidden, activation=ACTIVATION, key=weight_key
         )
-        return CouplingLayer(identity_start(network, key=bias_key), tuple(mapped.tolist()))
+        splines = monotone.identity_splines(len(mapped), self.num_bins if number < 2 else 0)
+        return CouplingLayer(identity_start(network, key=bias_key), splines, tuple(mapped.tolist()))

@@ -13,6 +13,9 @@ from varinf.networks import MLP, MaskedMLP
 from varinf.posteriors._family import AbstractFamily
 from varinf.posteriors._mean_field import RAW_ONE, positive
 
+# smooth, for quasi-Newton methods, and without bound, so that what is learned in the middle goes on outwards: with tanh
+# the bound of a bent density ended 0.1 nats lower
+ACTIVATION = "silu"
 Network = TypeVar("Network", MLP, MaskedMLP)
 
 

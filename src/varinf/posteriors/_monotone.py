@@ -12,30 +12,39 @@ _LEAST_BIN = 0.1  # share of what it had if all were even
 _MOST_LOG = 2.0  # of slopes and scales: with none beyond e^±2, no step of an optimiser breaks the map
 
 
-def num_parameters(num_bins: int) -> int:
-    """How many numbers make a map; with no bins it is affine. With all of them 0 it is the identity."""
-    return 2 + (3 * num_bins + 1 if num_bins else 0)
+def identity_splines(dim: int, num_bins: int) -> Float[Array, "dim spline"]:
+    """The numbers of `dim` splines that are the identity; no numbers where there are no bins."""
+    return jnp.zeros((dim, 3 * num_bins + 1 if num_bins else 0))
 
 
-def forward(x: Float[Array, "..."], raw: Float[Array, "... parameters"]) -> tuple[Array, Array]:
-    """The map of each number, and the logarithm of its derivative there."""
-    y, log_slope = x, jnp.zeros_like(x)
-    if raw.shape[-1] > 2:
-        y, log_slope = _spline(x, raw[..., 2:], inverse=False)
-    log_scale = _bounded(raw[..., 1])
-    return raw[..., 0] + jnp.exp(log_scale) * y, log_scale + log_slope
+def forward(
+    x: Float[Array, "*batch dim"], affine: Float[Array, "*batch dim two"], spline: Float[Array, "dim spline"]
+) -> tuple[Float[Array, "*batch dim"], Float[Array, "*batch dim"]]:
+    """The map of each number, and the logarithm of its derivative there.
+
+    Args:
+        x: the numbers.
+        affine: the shift and what makes the scale, where 0 makes 1.
+        spline: as of `identity_splines`.
+    """
+    y, log_slope = _spline(x, spline, inverse=False) if spline.size else (x, jnp.zeros_like(x))
+    log_scale = _bounded(affine[..., 1])
+    return affine[..., 0] + jnp.exp(log_scale) * y, log_scale + log_slope
 
 
-def inverse(y: Float[Array, "..."], raw: Float[Array, "... parameters"]) -> tuple[Array, Array]:
+def inverse(
+    y: Float[Array, "*batch dim"], affine: Float[Array, "*batch dim two"], spline: Float[Array, "dim spline"]
+) -> tuple[Float[Array, "*batch dim"], Float[Array, "*batch dim"]]:
     """What `forward` takes to each number, and the logarithm of the derivative of `forward` there."""
-    log_scale = _bounded(raw[..., 1])
-    x, log_slope = (y - raw[..., 0]) * jnp.exp(-log_scale), jnp.zeros_like(y)
-    if raw.shape[-1] > 2:
-        x, log_slope = _spline(x, raw[..., 2:], inverse=True)
+    log_scale = _bounded(affine[..., 1])
+    x = (y - affine[..., 0]) * jnp.exp(-log_scale)
+    x, log_slope = _spline(x, spline, inverse=True) if spline.size else (x, jnp.zeros_like(x))
     return x, log_scale + log_slope
 
 
-def _spline(given: Float[Array, "..."], raw: Float[Array, "... parameters"], *, inverse: bool) -> tuple[Array, Array]:
+def _spline(
+    given: Float[Array, "*batch dim"], raw: Float[Array, "dim spline"], *, inverse: bool
+) -> tuple[Array, Array]:
     num_bins = raw.shape[-1] // 3
     widths, heights = _bins(raw[..., :num_bins]), _bins(raw[..., num_bins : 2 * num_bins])
     log_slopes = _bounded(raw[..., 2 * num_bins :])

@@ -6,7 +6,7 @@ _FAMILIES = {
     "low_rank": "LowRank",
     "autoregressive_flow": "AutoregressiveFlow",
     "coupling_flow": "CouplingFlow",
-    "flow": "CouplingFlow",
+    "flow": "AutoregressiveFlow",
 }
 POSTERIORS = Table("posterior", "varinf.posteriors", _FAMILIES)
 # and those that only a known density has, of which there is one q
