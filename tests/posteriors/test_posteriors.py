@@ -10,12 +10,12 @@ from varinf.posteriors import POSTERIORS, Amortized, FullRank, MeanField
 @pytest.mark.parametrize("dim", [1, 2, 3, 7])
 @pytest.mark.parametrize("name", POSTERIORS)
 def test_shapes(name, dim):
-    family = POSTERIORS[name]()
+    family = POSTERIORS[name]().built(dim, key=jax.random.key(2))
     parameters = jax.random.normal(jax.random.key(0), (4, 3, family.num_parameters(dim)))
     q = family(parameters)
     assert (q.batch_shape, q.event_shape) == ((4, 3), (dim,))
     assert q.rsample(jax.random.key(1), (5,)).shape == (5, 4, 3, dim)
-    np.testing.assert_allclose(q.mean, parameters[..., :dim])
+    np.testing.assert_allclose(q.mean, parameters[..., :dim], atol=1e-5)
     np.testing.assert_allclose(family(parameters[2, 1]).variance, q.variance[2, 1], rtol=1e-5)
 
 
@@ -39,11 +39,12 @@ def test_without_correlation_it_is_the_mean_field():
 
 @pytest.mark.parametrize("name", POSTERIORS)
 def test_extreme_parameters_keep_density_and_gradient_finite(name):
-    family = POSTERIORS[name]()
+    family = POSTERIORS[name]().built(2, key=jax.random.key(2))
+    noise = jax.random.normal(jax.random.key(3), (8, family.num_noise(2)))
     prior = vd.MultivariateNormalDiag(jnp.zeros(2), jnp.ones(2))
 
     def kl(parameters):
-        return vd.kl_divergence(family(parameters), prior)
+        return -prior.log_prob(family.from_noise(parameters, noise)).mean() - family.entropy(parameters, noise)
 
     for raw in (-1e4, -100.0, 100.0):
         parameters = jnp.full(family.num_parameters(2), raw).at[:2].set(0.0)

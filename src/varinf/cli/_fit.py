@@ -104,7 +104,7 @@ def fit(
         ),
     ] = None,
     posterior: Annotated[
-        str | None, _option(_MODEL, "NAME", "Gaussian q(z | x): mean_field or full_rank. [default: mean_field]")
+        str | None, _option(_MODEL, "NAME", "q(z | x): mean_field, full_rank, low_rank or flow. [default: mean_field]")
     ] = None,
     precision: Annotated[
         str | None, _option(_MODEL, "NAME", "Of matrix products: float32 or bfloat16. [default: float32]")

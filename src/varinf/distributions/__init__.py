@@ -8,6 +8,7 @@ from varinf.distributions._continuous_bernoulli import ContinuousBernoulli as Co
 from varinf.distributions._diag_normal import MultivariateNormalDiag as MultivariateNormalDiag
 from varinf.distributions._discretized_logistic import DiscretizedLogistic as DiscretizedLogistic
 from varinf.distributions._discretized_logistic_mixture import DiscretizedLogisticMixture as DiscretizedLogisticMixture
+from varinf.distributions._flow import FlowDistribution as FlowDistribution
 from varinf.distributions._independent import Independent as Independent
 from varinf.distributions._kl import NoClosedForm as NoClosedForm
 from varinf.distributions._kl import kl_divergence as kl_divergence

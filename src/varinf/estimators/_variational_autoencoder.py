@@ -41,8 +41,9 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
     likelihood : str, default='gaussian'
         p(x | z) for each feature, a name in `varinf.likelihoods.LIKELIHOODS`: 'bernoulli' for zeros and ones,
         'poisson' for counts, ...
-    posterior : {'mean_field', 'full_rank'}, default='mean_field'
-        Covariance of q(z | x): diagonal or full.
+    posterior : str, default='mean_field'
+        q(z | x), a name in `varinf.posteriors.POSTERIORS`: a normal with a diagonal or a full covariance ('full_rank'),
+        a normalising flow ('flow'), ...
     scale : float, default=1.0
         The value that stands for white, where features are pixels: 16 for scikit-learn's digits, 255 for 8-bit
         images. Used by likelihoods of values in [0, scale].

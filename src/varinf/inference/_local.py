@@ -134,6 +134,8 @@ def infer_local(
     stage_seed, elbo_seed = seeds(seed_key, 2)
     dtype = np.dtype(jnp.result_type(float))
     standard = np.asarray(family.standard(dim), dtype)
+    if family.moments(jnp.asarray(standard)) is None:
+        raise InputError(f"expected a family of normal distributions, got {type(family).__name__}")
     rows = _Rows(np.empty((count, dim), dtype), np.empty((count, dim), dtype), np.tile(standard, (count, 1)))
     everyone = np.arange(count)
     for chosen, block in _blocks(model, source, everyone):

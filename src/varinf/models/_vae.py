@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.distributions import Distribution
 
-from varinf.distributions import NoClosedForm, kl_per_dimension
+from varinf.distributions import FlowDistribution, NoClosedForm, kl_per_dimension
 from varinf.likelihoods import AbstractObservation, AsGiven
 from varinf.models._build import build_vae
 from varinf.models._centre import centre
@@ -42,17 +42,20 @@ class VAE(AbstractModel):
     build = classmethod(build_vae)
 
     def draw(self, batch: Batch, request: Request, *, key: PRNGKeyArray) -> Draw:
-        q = self.encoder(batch.data)
-        shape = (request.num_samples,)
+        q, shape = self.encoder(batch.data), (request.num_samples,)
+        if isinstance(q, FlowDistribution) and not request.stop_posterior:
+            # its log density comes with the draws, at no cost
+            return Draw(q.sample_with_intermediates(key, shape), q)
         return Draw(q.rsample(key, shape) if q.has_rsample else jax.lax.stop_gradient(q.sample(key, shape)), q)
 
     def score(self, batch: Batch, draw: Draw, request: Request) -> Terms:
-        z, q, prior = draw.latents, draw.context, self._prior()
+        z, *known = draw.latents if isinstance(draw.latents, tuple) else (draw.latents,)
+        q, prior = draw.context, self._prior()
         kl = None
         if request.closed_form_kl:
             with contextlib.suppress(NoClosedForm):
                 kl = kl_per_dimension(q, prior)
-        log_q = (jax.lax.stop_gradient(q) if request.stop_posterior else q).log_prob(z)
+        log_q = (jax.lax.stop_gradient(q) if request.stop_posterior else q).log_prob(z, *known)
         latent = Latent("z", prior.log_prob(z), log_q, kl, reparameterized=q.has_rsample)
         log_likelihood = self.decoder(z).log_prob(batch.data) + self.observation.log_det()
         return Terms(jnp.asarray(log_likelihood), (latent,), batch)

@@ -44,7 +44,7 @@ class MLP(eqx.Module):
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         batch = x.shape[: x.ndim - len(self.in_shape)]
         activation = ACTIVATIONS[self.activation]
-        x = x.reshape(math.prod(batch), -1)
+        x = x.reshape(math.prod(batch), math.prod(self.in_shape))
         for layer in self.layers[:-1]:
             x = activation(layer(x))
         return self.layers[-1](x).reshape(*batch, *self.out_shape)

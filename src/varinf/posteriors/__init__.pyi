@@ -1,4 +1,6 @@
 from ._amortized import Amortized as Amortized
+from ._autoregressive import AutoregressiveFlow as AutoregressiveFlow
+from ._coupling import CouplingFlow as CouplingFlow
 from ._family import AbstractFamily as AbstractFamily
 from ._family import AbstractNormalFamily as AbstractNormalFamily
 from ._full_rank import FullRank as FullRank

@@ -12,8 +12,8 @@ from varinf.posteriors._amortized import Amortized
 class AbstractFamily(eqx.Module):
     """A family of distributions q over a vector, indexed by an unconstrained vector of parameters.
 
-    The parameters may be free (a row for each datum, or one for all) or a network's output (`Amortized`). A family
-    may have arrays of its own, which are fitted with them.
+    The parameters may be free (a row for each datum, or one for all) or a network's output (`Amortized`). What else is
+    trained is the family's own: float arrays that all its members share, the weights of a flow.
 
     Attributes:
         triangular: whether any lower triangular matrix leads from a member of the family to a member; else only a
@@ -45,6 +45,10 @@ class AbstractFamily(eqx.Module):
         """
         family = cls().built(dim, key=key)  # pyright: ignore[reportCallIssue]
         return Amortized(network(family.num_parameters(dim)), family, features)
+
+    @abc.abstractmethod
+    def built(self, dim: int, *, key: PRNGKeyArray) -> Self:
+        """The family for vectors of `dim` numbers: with fresh weights, where it has any."""
 
     @abc.abstractmethod
     def num_parameters(self, dim: int) -> int:
@@ -90,10 +94,6 @@ class AbstractFamily(eqx.Module):
         self, parameters: Float[Array, " parameters"]
     ) -> tuple[Float[Array, " dim"], Float[Array, "dim dim"]] | None:
         """Mean and covariance of q; None where they have no closed form."""
-
-    @abc.abstractmethod
-    def built(self, dim: int, *, key: PRNGKeyArray) -> Self:
-        """The family over vectors of this length, with arrays of its own where it has any."""
 
 
 class AbstractNormalFamily(AbstractFamily):

@@ -1,6 +1,13 @@
 from varinf._table import Table
 
-_FAMILIES = {"mean_field": "MeanField", "full_rank": "FullRank", "low_rank": "LowRank"}
+_FAMILIES = {
+    "mean_field": "MeanField",
+    "full_rank": "FullRank",
+    "low_rank": "LowRank",
+    "autoregressive_flow": "AutoregressiveFlow",
+    "coupling_flow": "CouplingFlow",
+    "flow": "AutoregressiveFlow",
+}
 POSTERIORS = Table("posterior", "varinf.posteriors", _FAMILIES)
 # those that a model with a code for each datum has: by an encoder, or free
 LOCAL_POSTERIORS = Table("posterior", "varinf.posteriors", _FAMILIES | {"per_datum": "PerDatum"})

@@ -1,0 +1,69 @@
+import itertools
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from varinf.networks._activations import ACTIVATIONS
+from varinf.networks._linear import Linear
+
+
+class MaskedMLP(eqx.Module):
+    """Dense layers whose outputs for a component depend on the components before it alone, and on a context.
+
+    `[*batch, dim]` and a context `[*batch, context]`, which may have fewer leading axes -> `[*batch, dim, outputs]`.
+    The outputs for the first component, which has none before it, are free numbers.
+
+    Source: Germain et al. 2015.
+
+    Args:
+        dim: components.
+        outputs: numbers for each component.
+        hidden: sizes of the hidden layers, of which there is at least one.
+        context: length of the context; may be 0.
+        activation: a name in `ACTIVATIONS`, applied after each hidden layer.
+        key: for the initial weights.
+    """
+
+    layers: tuple[Linear, ...]
+    context_weight: Float[Array, "context hidden"]
+    dim: int = eqx.field(static=True)
+    outputs: int = eqx.field(static=True)
+    activation: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        dim: int,
+        outputs: int,
+        hidden: tuple[int, ...] = (32,),
+        *,
+        context: int = 0,
+        activation: str = "silu",
+        key: PRNGKeyArray,
+    ):
+        sizes = (dim, *hidden, dim * outputs)
+        context_key, *keys = jax.random.split(key, len(sizes))
+        self.layers = tuple(Linear(a, b, key=k) for a, b, k in zip(sizes, sizes[1:], keys, strict=False))
+        self.context_weight = Linear(context, sizes[1], key=context_key).weight
+        self.dim, self.outputs = dim, outputs
+        self.activation = ACTIVATIONS.check(activation)
+
+    def __call__(
+        self, x: Float[Array, "*batch dim"], context: Float[Array, "*some context"]
+    ) -> Float[Array, "*batch dim outputs"]:
+        activation, masks = ACTIVATIONS[self.activation], self._masks()
+        first = self.layers[0]
+        x = x @ (masks[0] * first.weight) + (context @ self.context_weight + first.bias)
+        for mask, layer in zip(masks[1:], self.layers[1:], strict=True):
+            x = activation(x) @ (mask * layer.weight) + layer.bias
+        return x.reshape(*x.shape[:-1], self.dim, self.outputs)
+
+    def _masks(self) -> list[np.ndarray]:
+        """Of the weights, `[in, out]` for each layer: a unit of degree k sees the first k components."""
+        inputs = np.arange(1, self.dim + 1)
+        degrees = [inputs]
+        for layer in self.layers[:-1]:
+            degrees.append(1 + np.arange(layer.bias.shape[0]) % max(self.dim - 1, 1))
+        masks = [below[:, None] <= above for below, above in itertools.pairwise(degrees)]
+        return [*masks, degrees[-1][:, None] < np.repeat(inputs, self.outputs)]
