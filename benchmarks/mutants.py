@@ -174,6 +174,13 @@ MUTANTS = [
         "tests/inference/test_psis.py",
     ),
     Mutant(
+        "the gain of a stage with its sign turned",
+        "inference/_infer.py",
+        "gain = draws.chunks(stage) * _CHUNK, first - value",
+        "gain = draws.chunks(stage) * _CHUNK, value - first",
+        "tests/inference/test_infer.py",
+    ),
+    Mutant(
         "a control variate without its own average",
         "inference/_bound.py",
         "return self.rest(member.draws(noise)).mean() + exact",

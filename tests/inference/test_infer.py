@@ -111,6 +111,8 @@ def test_a_student_t_against_quadrature(seed):
     assert found.elbo == pytest.approx(best, abs=1e-3)
     # the tails of p are so heavy that no normal is right there
     assert found.khat > 0.5
+    # what is reached on the draws of a stage, not what it began with
+    assert found.history["elbo"] == pytest.approx([best] * len(found.history["elbo"]), abs=0.02)
 
 
 def binomial(k):
@@ -157,6 +159,23 @@ def test_one_constrained_site_against_quadrature(model, data):
         np.testing.assert_allclose(np.sqrt(found.posterior.variance), np.exp(best.x[1:]), rtol=1e-2)
         if model is log_normal:  # whose logarithm is normal, so that q is exact
             assert found.elbo == pytest.approx(evidence, abs=1e-6)
+
+
+def test_a_bent_density_which_only_a_flow_follows():
+    def log_density(x):
+        return dist.Normal(0, 1).log_prob(x[0]) + dist.Normal(x[0] ** 2, 0.5).log_prob(x[1])
+
+    bent = vi.LogDensity(log_density, jnp.zeros(2))
+    normal = vi.infer(bent, elbo_tol=1e-3, key=jax.random.key(0))
+    # what 512 draws raise the bound by is more than the tolerance: so much that is no normal takes more of them
+    assert normal.converged
+    assert normal.history["draws"][-1] > 512
+    assert normal.elbo < -0.5
+    flow = vi.infer(bent, posterior="flow", elbo_tol=1e-3, key=jax.random.key(0))
+    assert flow.converged
+    assert flow.elbo == pytest.approx(0, abs=0.01)
+    draws = flow.sample(4000, key=jax.random.key(1))
+    assert np.corrcoef(draws[:, 0] ** 2, draws[:, 1])[0, 1] > 0.9
 
 
 # --- is it to be trusted --------------------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def _maximize(
     frames, parabolas, curved = begun.frame, begun.parabola, np.asarray(begun.curved)
     members = Member(_repeated(family, len(curved)), begun.parameters)
     history: dict[str, list[float]] = {"draws": [], "elbo": [], "steps": []}
-    limits, stage = (jnp.asarray(max_steps), jnp.asarray(elbo_tol / 1000, dtype)), 0
+    limits, stage, ends = (jnp.asarray(max_steps), jnp.asarray(elbo_tol / 1000, dtype)), 0, []
     while True:
         members, found = improve(target, frames, parabolas, members, draws.noise(stage), *limits)
         values = np.asarray(found.value, float)
@@ -129,7 +129,8 @@ def _maximize(
         if len(values) > 1:
             frames, parabolas, members, found = _rows((frames, parabolas, members, found), jnp.asarray([best]))
         curved = curved[[best]]
-        first, value, steps, settled = (np.asarray(leaf)[0].item() for leaf in found[1:])
+        value, first, steps, settled = (np.asarray(leaf)[0].item() for leaf in found[1:])
+        ends.append(settled)
         number, gain = draws.chunks(stage) * _CHUNK, first - value
         for name, entry in {"draws": number, "elbo": -value, "steps": steps}.items():
             history[name].append(entry)
@@ -138,11 +139,12 @@ def _maximize(
         if (stage > 0 and gain < least) or draws.is_last(stage):
             break
         stage += 1
-    converged = stage > 0 and gain < least and settled
+    # an end right after a stage that came to none is not to be relied on: its measure starts from nothing
+    converged = stage > 0 and gain < least and all(ends[-2:])
     if converged:
         reason = f"{number} new draws raised the bound by less than {least:.2g} nats"
     elif stage > 0 and gain < least:
-        reason = f"the quasi-Newton method came to no end on {number} draws, after {steps} steps"
+        reason = f"the quasi-Newton method came to no end within {max_steps} steps of a stage"
     else:
         reason = f"new draws still raised the bound by {gain:.2g} nats at {number} draws, the most allowed"
     frame, parabola, member = _rows((frames, parabolas, members), jnp.asarray(0))
