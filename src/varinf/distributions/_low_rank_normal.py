@@ -68,7 +68,7 @@ class LowRankMultivariateNormal(FromArrays):
         upper = jnp.swapaxes(capacitance_tril, -1, -2)[..., ::-1, ::-1]
         shared = solve_lower(upper, half[..., ::-1])[..., ::-1]
         # As a sum of squares, by what the shared directions explain best and what is left; Woodbury's difference
-        # s D⁻¹ s − |L⁻¹ Fᵀ D⁻¹ s|² loses all digits of a float32 where d is 1e-7 of F Fᵀ.
+        # s D⁻¹ s − |L⁻¹ Fᵀ D⁻¹ s|² was 2 nats off in float32, in 20 dimensions, where d was 1e-6 of F Fᵀ.
         rest = shift - jnp.einsum("...ij,...j->...i", factor, shared)
         return (rest**2 / self.cov_diag).sum(-1) + (shared**2).sum(-1)
 
