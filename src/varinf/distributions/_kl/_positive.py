@@ -37,7 +37,7 @@ def _(q, p):
 
 @rule(nd.Weibull)
 def _(q, p):
-    # Bauckhage 2013, equation 19
+    # Bauckhage 2013
     k, m, ratio = q.concentration, p.concentration, q.scale / p.scale
     log_ratio = jnp.log(ratio)
     return jnp.log(k / m) - m * log_ratio + (m - k) * np.euler_gamma / k + ratio**m * _gamma_function(1 + m / k) - 1
@@ -45,7 +45,7 @@ def _(q, p):
 
 @rule(nd.Weibull, _GAMMA)
 def _(q, p):
-    # Bauckhage 2014, equation 28
+    # Bauckhage 2014
     alpha, beta = _shape_and_rate(p)
     k, scaled = q.concentration, q.scale * beta
     log_terms = jnp.log(k) + gammaln(alpha) + alpha * (np.euler_gamma / k - jnp.log(scaled))
