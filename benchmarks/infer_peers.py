@@ -235,8 +235,8 @@ def main() -> None:
         for family in ("mean_field", "full_rank"):
             if options.only in f"{name} {family}":
                 lines.append(compare(name, model, args, family, options.seconds))
-                print(lines[-1], flush=True)
-    report("infer_peers", "\n".join(lines))
+                # after each, so that a run that is stopped leaves what it has
+                report("_".join(["infer_peers", *options.only.split()]), "\n".join(lines))
 
 
 if __name__ == "__main__":
