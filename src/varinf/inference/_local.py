@@ -128,60 +128,93 @@ def infer_local(
     if prior.is_discrete or len(prior.event_shape) != 1:
         raise InputError(f"expected latents that are vectors of real numbers, got a prior {type(prior).__name__}")
     model.observation.check(data.summarize(source))
-    count, (dim,) = len(source), prior.event_shape
-    family_key, seed_key = jax.random.split(jax.random.fold_in(key, 1))
-    family = (POSTERIORS[posterior]() if isinstance(posterior, str) else posterior).built(dim, key=family_key)
-    stage_seed, elbo_seed = seeds(seed_key, 2)
-    dtype = np.dtype(jnp.result_type(float))
+    (dim,), dtype = prior.event_shape, np.dtype(jnp.result_type(float))
+    family = (POSTERIORS[posterior]() if isinstance(posterior, str) else posterior).built(dim, key=key)
     standard = np.asarray(family.standard(dim), dtype)
     if family.moments(jnp.asarray(standard)) is None:
         raise InputError(f"expected a family of normal distributions, got {type(family).__name__}")
-    rows = _Rows(np.empty((count, dim), dtype), np.empty((count, dim), dtype), np.tile(standard, (count, 1)))
-    everyone = np.arange(count)
-    for chosen, block in _blocks(model, source, everyone):
-        moments = _start(model, block, start == "encoder", key)
-        rows.shift[chosen], rows.scale[chosen] = (np.asarray(part)[: len(chosen)] for part in moments)
+    shift, scale = np.empty((2, len(source), dim), dtype)
+    work = _Work(model, family, source, _Rows(shift, scale, np.tile(standard, (len(source), 1))), key)
+    work.begin(start == "encoder")
+    stage_seed, elbo_seed = seeds(jax.random.fold_in(key, 1), 2)
+    steps, converged = np.zeros(len(source), int), np.zeros(len(source), bool)
+    pending, draws = np.arange(len(source)), _CHUNK
+    while len(pending) and draws <= max_draws:
+        noise = _noise(family, dim, draws, max_draws, stage_seed + draws, dtype)
+        gained, settled = work.stage(pending, noise, elbo_tol / 4, steps, max_steps)
+        converged[pending] = settled & (gained < elbo_tol) & (draws > _CHUNK)
+        pending, draws = pending[settled & ~converged[pending]], draws * _GROWTH
+    noises = [_noise(family, dim, _CHUNK, _CHUNK, elbo_seed + i, dtype, match=False) for i in range(_REPEATS)]
+    elbos = work.elbos(noises)
+    q = family.moved(*map(jnp.asarray, (work.rows.parameters, shift, _as_scale(family, scale))))
+    return LocalInference(q, elbos.mean(0), elbos.std(0, ddof=1) / math.sqrt(_REPEATS), steps, converged)
 
-    steps, converged, pending, stage = np.zeros(count, int), np.zeros(count, bool), everyone, 0
-    while len(pending):
-        draws = _CHUNK * _GROWTH**stage
-        noise = _noise(family, dim, draws, max_draws, stage_seed + stage, dtype)
-        gained, settled = np.zeros(count), np.zeros(count, bool)
+
+class _Work(NamedTuple):
+    """What is worked on: the posteriors of all rows, block by block.
+
+    Attributes:
+        model: the VAE.
+        family: of the posteriors.
+        source: the rows as stored.
+        rows: where their posteriors are, on the host; changed in place.
+        key: for random observations.
+    """
+
+    model: VAE
+    family: AbstractFamily
+    source: data.Source
+    rows: _Rows
+    key: PRNGKeyArray
+
+    def begin(self, encoder: bool) -> None:
+        """Set the coordinates of all rows."""
+        for chosen, block in self._blocks(np.arange(len(self.source))):
+            moments = _start(self.model, block, encoder, self.key)
+            for whole, part in zip((self.rows.shift, self.rows.scale), moments, strict=True):
+                whole[chosen] = np.asarray(part)[: len(chosen)]
+
+    def stage(
+        self, pending: np.ndarray, noise: Noise, gain: float, steps: np.ndarray, max_steps: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Improve some rows on these draws, and count their steps.
+
+        Returns:
+            How much the bound of each rose, and whether there is no more to gain, `[pending]` each.
+        """
+        gained, settled = np.zeros(len(self.source)), np.zeros(len(self.source), bool)
         queue = pending
         while len(queue):
             unfinished = []
-            for chosen, block in _blocks(model, source, queue):
-                most = np.minimum(_STEPS, max_steps - steps[chosen])
-                limits = jnp.asarray(elbo_tol / 4, dtype), jnp.asarray(_full(most))
-                ended = _advance(model, family, block, _padded(rows, chosen), noise, *limits, key)
+            for chosen, block in self._blocks(queue):
+                most = jnp.asarray(_full(np.minimum(_STEPS, max_steps - steps[chosen])))
+                limit = jnp.asarray(gain, self.rows.shift.dtype)
+                rows = _padded(self.rows, chosen)
+                ended = _advance(self.model, self.family, block, rows, noise, limit, most, self.key)
                 ended = _Ended(*(np.asarray(leaf)[: len(chosen)] for leaf in ended))
-                rows.parameters[chosen] = ended.parameters
+                self.rows.parameters[chosen] = ended.parameters
                 gained[chosen] += ended.first - ended.value
                 steps[chosen] += ended.steps
                 settled[chosen] = ended.settled
                 unfinished.append(chosen[~ended.settled & ~ended.stuck & (steps[chosen] < max_steps)])
             queue = np.concatenate(unfinished)
-        done = settled[pending] & (gained[pending] < elbo_tol) & (stage > 0)
-        converged[pending] = done
-        stage += 1
-        goes_on = ~done & settled[pending] & (_CHUNK * _GROWTH**stage <= max_draws)
-        pending = pending[goes_on]
+        return gained[pending], settled[pending]
 
-    repeats = [_noise(family, dim, _CHUNK, _CHUNK, elbo_seed + i, dtype, match=False) for i in range(_REPEATS)]
-    elbos = np.empty((_REPEATS, count))
-    for chosen, block in _blocks(model, source, everyone):
-        for i, noise in enumerate(repeats):
-            elbo = _elbo(model, family, block, _padded(rows, chosen), noise.chunks[0], key)
-            elbos[i, chosen] = np.asarray(elbo)[: len(chosen)]
-    q = family.moved(*(jnp.asarray(part) for part in (rows.parameters, rows.shift, _as_scale(family, rows.scale))))
-    return LocalInference(q, elbos.mean(0), elbos.std(0, ddof=1) / math.sqrt(_REPEATS), steps, converged)
+    def elbos(self, noises: list[Noise]) -> np.ndarray:
+        """The elbo of each row on each of some sets of draws, `[sets, rows]`."""
+        elbos = np.empty((len(noises), len(self.source)))
+        for chosen, block in self._blocks(np.arange(len(self.source))):
+            rows = _padded(self.rows, chosen)
+            for i, noise in enumerate(noises):
+                elbo = _elbo(self.model, self.family, block, rows, noise.chunks[0], self.key)
+                elbos[i, chosen] = np.asarray(elbo)[: len(chosen)]
+        return elbos
 
-
-def _blocks(model: VAE, source: data.Source, rows: np.ndarray) -> Iterator[tuple[np.ndarray, RowBlock]]:
-    """These rows in full blocks, with their numbers."""
-    for start in range(0, len(rows), _ROWS):
-        chosen = rows[start : start + _ROWS]
-        yield chosen, next(padded_blocks(model, data.Subset(source, chosen), _ROWS, chosen))
+    def _blocks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, RowBlock]]:
+        """These rows in full blocks, with their numbers."""
+        for start in range(0, len(rows), _ROWS):
+            chosen = rows[start : start + _ROWS]
+            yield chosen, next(padded_blocks(self.model, data.Subset(self.source, chosen), _ROWS, chosen))
 
 
 def _full(values: np.ndarray) -> np.ndarray:
