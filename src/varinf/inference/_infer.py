@@ -18,7 +18,7 @@ from varinf.posteriors import DENSITY_POSTERIORS, AbstractFamily
 
 _CHUNK = 128  # draws whose densities are worked out at once
 _GROWTH = 4  # a stage has so many times the draws of the one before
-_MOST_NUMBERS = 1 << 25  # of all draws of a stage
+_MOST_NUMBERS = 1 << 24  # of all draws of a stage
 _EXPLAINED = 0.9  # share of the variance of ln p that is its parabola's, above which few draws will do to begin with
 _RADIUS = 2.0  # of the cube in which restarts begin
 _TRIES = 100  # to find a start where the density is finite
@@ -30,7 +30,7 @@ def infer(
     posterior: str | AbstractFamily = "full_rank",
     num_restarts: int = 1,
     elbo_tol: float = 5e-4,
-    max_draws: int = 32_768,
+    max_draws: int = 131_072,
     max_steps: int = 1000,
     key: PRNGKeyArray,
     **kwargs: Any,
