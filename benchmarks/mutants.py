@@ -92,8 +92,8 @@ MUTANTS = [
     Mutant(
         "the log-determinant of the coordinates missing in infer",
         "inference/_bound.py",
-        "member.family.entropy(member.parameters, noise) + self.frame.log_det()",
-        "member.family.entropy(member.parameters, noise)",
+        "return self.parabola.mean(member) + member.family.entropy(member.parameters, noise) + self.frame.log_det()",
+        "return self.parabola.mean(member) + member.family.entropy(member.parameters, noise)",
         "tests/inference/test_infer.py",
     ),
     Mutant(
@@ -183,8 +183,8 @@ MUTANTS = [
     Mutant(
         "a control variate without its own average",
         "inference/_bound.py",
-        "return self.rest(member.draws(noise)).mean() + exact",
-        "return self.rest(member.draws(noise)).mean() + exact - self.parabola.mean(member)",
+        "return self.rest(member.draws(noise)).mean() + self.exact(member, noise)",
+        "return self.rest(member.draws(noise)).mean() + self.exact(member, noise) - self.parabola.mean(member)",
         "tests/inference/test_infer.py",
     ),
 ]

@@ -116,10 +116,13 @@ class Problem(NamedTuple):
         """ln p of each draw, less the parabola."""
         return jax.vmap(self.target.log_density)(self.frame.z(u)) - self.parabola(u)
 
+    def exact(self, member: Member, noise: Float[Array, "draws noise"]) -> Float[Array, ""]:
+        """What of the elbo is no average of ln p over draws, in nats: the parabola's average, and the entropy of q."""
+        return self.parabola.mean(member) + member.family.entropy(member.parameters, noise) + self.frame.log_det()
+
     def bound(self, member: Member, noise: Float[Array, "draws noise"]) -> Float[Array, ""]:
         """The elbo in nats, with the rest averaged over these draws."""
-        exact = self.parabola.mean(member) + member.family.entropy(member.parameters, noise) + self.frame.log_det()
-        return self.rest(member.draws(noise)).mean() + exact
+        return self.rest(member.draws(noise)).mean() + self.exact(member, noise)
 
 
 class Begun(NamedTuple):
@@ -228,7 +231,7 @@ def improve(
     return eqx.combine(best, static), found
 
 
-def hessian(
+def _hessian(
     fn: Callable[[Float[Array, " dim"]], Float[Array, ""]], z: Float[Array, " dim"]
 ) -> tuple[Float[Array, " dim"], Float[Array, "dim dim"]]:
     """The gradient and the matrix of second derivatives, a bounded number of its columns at a time."""
@@ -248,7 +251,7 @@ def _newton(target: AbstractTarget, z: Float[Array, " dim"]) -> tuple[Float[Arra
 
     def step(carry: tuple) -> tuple:
         z, _, value, _, steps = carry
-        gradient, matrix = hessian(target.log_density, z)
+        gradient, matrix = _hessian(target.log_density, z)
         new = z + jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(-matrix), gradient)
         new_value = target.log_density(new)
         gain = new_value - value

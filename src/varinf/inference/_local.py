@@ -117,6 +117,9 @@ def infer_local(
         max_steps: quasi-Newton steps for a datum, in all stages together.
         key: for the observations and the draws.
 
+    Returns:
+        The posterior of each row, its elbo, and whether it converged.
+
     Raises:
         InputError: the rows cannot be observed by the model; an unknown name; latents that have no density over
             vectors of real numbers.

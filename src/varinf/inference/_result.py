@@ -112,8 +112,12 @@ class Inference:
             key: for the draws.
 
         Returns:
-            For a NumPyro model a dict by site, deterministic ones included; for a log density a tree like its `init`.
-            A leading axis `[num_samples]`.
+            For a NumPyro model a dict by site, deterministic ones included where no plate is subsampled and no site
+            summed out; for a log density a tree like its `init`. A leading axis `[num_samples]`. A warning says so
+            where 100 draws for each one asked for do not count for as many as that by their weights.
+
+        Raises:
+            InputError: no samples, or an unknown way to resample.
         """
         at_least_one("num_samples", num_samples)
         if resample is None:
@@ -144,15 +148,15 @@ class Inference:
         return np.concatenate([np.asarray(block.z) for block in blocks]), weights / weights.sum()
 
     def to_arviz(self, num_samples: int = 1000, *, resample: str | None = None, key: PRNGKeyArray) -> Any:
-        """Draws as ArviZ takes them, as one chain.
+        """Draws as ArviZ takes them, as one chain; those of a log density whose `init` is no dict by the name x.
 
         Raises:
-            InputError: ArviZ is not installed, or the draws are no dict by name.
+            InputError: ArviZ is not installed; or as `sample`.
         """
         try:
             import arviz  # pyright: ignore[reportMissingImports]
         except ImportError:
-            raise InputError("to_arviz needs ArviZ; pip install arviz") from None
+            raise InputError("to_arviz needs ArviZ; pip install 'varinf[arviz]'") from None
         draws = self.sample(num_samples, resample=resample, key=key)
         named = draws if isinstance(draws, dict) else {"x": draws}
         return arviz.from_dict(posterior={name: np.asarray(values)[None] for name, values in named.items()})
@@ -205,8 +209,8 @@ def _block(fitted: Fitted, noise: Float[Array, "draws noise"]) -> Block:
     z = problem.frame.z(u)
     log_density = jax.lax.map(problem.target.log_density, z, batch_size=_CHUNK)
     log_q: Any = fitted.posterior().log_prob(z)
-    mean = problem.parabola.mean(member) + member.family.entropy(member.parameters, noise) + problem.frame.log_det()
-    return Block(z, log_density - log_q, problem.parabola(u) - log_q - mean)
+    control = problem.parabola(u) - log_q - problem.exact(member, noise)
+    return Block(z, log_density - log_q, control)
 
 
 def _reading(khat: float) -> str:

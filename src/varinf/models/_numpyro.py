@@ -7,7 +7,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 from numpyro import handlers
 from numpyro.distributions import biject_to
@@ -64,7 +63,7 @@ class NumpyroModel(AbstractTarget):
 
     @property
     def start(self) -> Float[Array, " dim"]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return jnp.asarray(np.zeros(sum(math.prod(shape) for _, shape in self.sites), jnp.result_type(float)))
+        return jnp.zeros(sum(math.prod(shape) for _, shape in self.sites), jnp.result_type(float))
 
     def log_density(self, z: Float[Array, " dim"]) -> Float[Array, ""]:
         values = self._by_site(z)
