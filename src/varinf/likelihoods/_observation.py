@@ -1,6 +1,7 @@
 """How rows, as they are stored, become what a model has a density over."""
 
 import abc
+import math
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray, PyTree
-from numpyro.distributions import Distribution, Independent
+from numpyro.distributions import Distribution, Independent, constraints
 
 from varinf._tree import Constant
 from varinf.data import Summary
@@ -178,6 +179,22 @@ class Standardized(AbstractObservation, Constant):
     unit: np.ndarray
     size: int = eqx.field(static=True)
 
+    @classmethod
+    def for_data(cls, event_shape: tuple[int, ...], summary: Summary | None) -> "Standardized":
+        """In the units of each column of a table, or of all pixels of an image together; as stored, without data."""
+        columns = len(event_shape) == 1
+        shape = event_shape if columns else ()
+        shift, unit = np.zeros(shape), np.ones(shape)
+        if summary is not None:
+            shift, unit = (summary.mean, summary.std) if columns else (summary.overall_mean, summary.overall_std)
+            shift, unit = np.asarray(shift, np.float64), np.asarray(unit, np.float64)
+            unit = np.where(unit > 0, unit, 1.0)
+        return cls(shift, unit, math.prod(event_shape))
+
+    def standardize(self, rows: Any) -> np.ndarray:
+        """Rows on the host, in double precision."""
+        return (np.asarray(rows, np.float64) - np.asarray(self.shift)) / np.asarray(self.unit)
+
     def check(self, summary: Summary) -> None:
         pass
 
@@ -187,8 +204,7 @@ class Standardized(AbstractObservation, Constant):
             return as_float((jnp.asarray(rows) - self.shift) / self.unit)
         # In float32 a column such as 1e9 ± 1 would lose all its digits, so the difference is taken before.
         # Where the caller works in double precision on the device, it is kept.
-        wide = (np.asarray(rows, np.float64) - np.asarray(self.shift)) / np.asarray(self.unit)
-        return wide.astype(jnp.result_type(float))
+        return self.standardize(rows).astype(jnp.result_type(float))
 
     def __call__(self, rows: Array, *, key: PRNGKeyArray | None) -> Array:
         return as_float(rows)
@@ -197,11 +213,15 @@ class Standardized(AbstractObservation, Constant):
         return -jnp.log(jnp.asarray(self.unit)).mean() * self.size
 
     def restore(self, p: Distribution) -> Distribution:
-        if not isinstance(p, Independent):
-            raise TypeError(f"expected an Independent of a location-scale family, got {type(p).__name__}")
-        base: Any = p.base_dist
+        if isinstance(p, Independent):
+            return type(p)(self.restore(p.base_dist), p.reinterpreted_batch_ndims)
+        parameters: Any = {name: getattr(p, name) for name in p.arg_constraints}
+        # a log-normal has a loc and a scale as well, which are not those of its values
+        if not {"loc", "scale"} <= parameters.keys() or p.support is not constraints.real:
+            raise TypeError(f"expected a location-scale family on the real line, got {type(p).__name__}")
         shift, unit = jnp.asarray(self.shift), jnp.asarray(self.unit)
-        return type(p)(type(base)(shift + unit * base.loc, unit * base.scale), p.reinterpreted_batch_ndims)
+        parameters |= {"loc": shift + unit * parameters["loc"], "scale": unit * parameters["scale"]}
+        return type(p)(**parameters)
 
 
 def as_float(x: Array) -> Array:
