@@ -4,9 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.integrate
+import scipy.stats
 
 import varinf as vi
+from varinf import distributions as vd
 from varinf import likelihoods as vl
+from varinf._tree import trainable
 from varinf.data import source, summarize
 from varinf.likelihoods import LIKELIHOODS, AsGiven, Binarized, DataOptions, Rescaled, Standardized, Whole
 
@@ -52,6 +56,115 @@ def test_gaussian_is_learned_unless_known():
     learned, known = vl.Gaussian(shape=(3,)), vl.Gaussian(scale=[1.0, 2.0, 3.0])
     np.testing.assert_allclose(learned(jnp.zeros(3)).scale, 1 + 1e-3, rtol=1e-5)
     np.testing.assert_allclose(known(jnp.zeros(3)).scale, [1, 2, 3])
+
+
+# --- likelihoods of supervised networks ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("raw", [-1e4, -3.0, 0.0, 3.0, 1e4])
+def test_heteroscedastic_gaussian_is_the_normal_of_its_two_outputs(raw):
+    p = vl.HeteroscedasticGaussian()(jnp.array([0.7, raw]))
+    scale = float(p.scale)
+    # 1 at zero, and never below the floor; the identity far up
+    assert scale == pytest.approx({-1e4: 1e-3, 0.0: 1.0, 1e4: 1e4}.get(raw, scale), rel=1e-4)
+    assert (scale > 1) == (raw > 0)
+    assert (float(p.mean), float(p.variance)) == pytest.approx((0.7, scale**2))
+    expected = scipy.stats.norm(0.7, scale)
+    assert float(p.log_prob(2.0)) == pytest.approx(expected.logpdf(2.0), rel=1e-4)
+    assert float(p.cdf(2.0)) == pytest.approx(expected.cdf(2.0), abs=1e-6)
+
+
+def test_student_t_is_scipys(float64):
+    p = vl.StudentT(df=[2.5, 4.0, 300.0], scale=[0.5, 1.0, 3.0])(jnp.array([1.0, -2.0, 0.0]))
+    expected = scipy.stats.t(np.array([2.5, 4.0, 300.0]), [1.0, -2.0, 0.0], [0.5, 1.0, 3.0])
+    x = np.array([-40.0, -2.0, 0.999, 1.0, 7.0])[:, None]
+    np.testing.assert_allclose(p.log_prob(x), expected.logpdf(x), rtol=1e-12)
+    np.testing.assert_allclose(p.cdf(x), expected.cdf(x), rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(p.mean, expected.mean(), rtol=1e-12)
+    # scale² itself would be a fifth, a half and 0.993 of it
+    np.testing.assert_allclose(p.variance, expected.var(), rtol=1e-12)
+    one = vl.StudentT()(jnp.asarray(0.3))
+    assert scipy.integrate.quad(lambda x: np.exp(float(one.log_prob(x))), -np.inf, np.inf)[0] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("log_mean", "concentration"), [(-5.0, 1.0), (1.0, 0.3), (3.0, 5.0), (2.0, 1e6)])
+def test_negative_binomial_sums_to_one(float64, log_mean, concentration):
+    p = vl.NegativeBinomial(concentration)(jnp.asarray(log_mean))
+    counts = np.arange(3000.0)
+    probabilities = np.exp(p.log_prob(counts))
+    assert probabilities.sum() == pytest.approx(1, abs=1e-9)
+    mean = (probabilities * counts).sum()
+    variance = (probabilities * (counts - mean) ** 2).sum()
+    assert (float(p.mean), float(p.variance)) == pytest.approx((mean, variance), rel=1e-8)
+    # a Poisson's would be the mean alone
+    assert float(p.variance) == pytest.approx(np.exp(log_mean) + np.exp(2 * log_mean) / concentration)
+    expected = scipy.stats.nbinom(concentration, concentration / (concentration + np.exp(log_mean)))
+    np.testing.assert_allclose(p.cdf(counts[:99]), expected.cdf(counts[:99]), rtol=1e-7)
+    np.testing.assert_allclose(p.log_prob(counts[:99]), expected.logpmf(counts[:99]), rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["heteroscedastic_gaussian", "student_t", "negative_binomial"])
+def test_extreme_outputs_have_finite_values_and_gradients(name):
+    """In single precision, where e^±200 is no number."""
+    likelihood = LIKELIHOODS[name]()
+    width = likelihood.output_shape(())
+    score = jax.jit(jax.value_and_grad(lambda both, x: both[0](both[1]).log_prob(x)))
+    for value in (-1e4, -200.0, -80.0, 0.0, 80.0, 200.0, 1e4):
+        for x in (0.0, 3.0):
+            leaves = jax.tree.leaves(score((likelihood, jnp.full(width, value)), x))
+            assert all(np.isfinite(leaf).all() for leaf in leaves), (value, x, leaves)
+
+
+def test_noise_is_learned_unless_known():
+    learned, known = vl.StudentT(shape=(3,))(jnp.zeros(3)), vl.StudentT(df=3.0, scale=[1.0, 2.0, 3.0])(jnp.zeros(3))
+    np.testing.assert_allclose(learned.df, 5, rtol=1e-6)
+    np.testing.assert_allclose(learned.scale, 1 + 1e-3, rtol=1e-6)
+    np.testing.assert_allclose(known.df, 3)
+    np.testing.assert_allclose(known.scale, [1, 2, 3])
+    np.testing.assert_allclose(vl.NegativeBinomial()(jnp.zeros(2)).concentration, 1, rtol=1e-6)
+    np.testing.assert_allclose(vl.NegativeBinomial([2.0, 3.0])(jnp.zeros(2)).concentration, [2, 3])
+    count = lambda likelihood: sum(jax.tree.leaves(trainable(likelihood)))  # noqa: E731
+    for likelihood, number in [
+        (vl.StudentT(), 2),
+        (vl.StudentT(df=3.0), 1),
+        (vl.StudentT(df=3.0, scale=1.0), 0),
+        (vl.NegativeBinomial(), 1),
+        (vl.NegativeBinomial(1.0), 0),
+        (vl.HeteroscedasticGaussian(), 0),
+    ]:
+        assert count(likelihood) == number
+
+
+@pytest.mark.parametrize("raw", [-1e4, 0.0, 1e4])
+def test_learned_noise_stays_where_it_has_a_variance(raw):
+    """Without floors the variance would be infinite, or the density."""
+    moved = lambda likelihood: jax.tree.map(lambda leaf: jnp.full_like(leaf, raw), likelihood)(jnp.asarray(0.0))  # noqa: E731
+    heavy, counts = moved(vl.StudentT()), moved(vl.NegativeBinomial())
+    assert float(heavy.df) > 2
+    assert 1e-6 <= float(heavy.variance) < np.inf
+    assert 0 < float(counts.concentration) <= 1.0001e4
+    assert np.isfinite(heavy.log_prob(1.0))
+    assert np.isfinite(counts.log_prob(1.0))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: vl.StudentT(df=2.0), "df must be finite and above 2, got 2.0"),
+        (lambda: vl.StudentT(scale=0.0), "scale must be finite and above 0"),
+        (lambda: vl.Gaussian(scale=[1.0, -1.0]), "scale must be finite and above 0"),
+        (lambda: vl.NegativeBinomial(np.inf), "concentration must be finite"),
+        (lambda: vl.Categorical().output_shape((3,)), r"pass Categorical\(num_values=...\)"),
+    ],
+)
+def test_what_cannot_be(make, message):
+    with pytest.raises(vi.InputError, match=message):
+        make()
+
+
+def test_classes_left_open_are_those_of_the_output():
+    logits = jnp.log(jnp.array([0.1, 0.2, 0.7]))
+    np.testing.assert_allclose(np.exp(vl.Categorical()(logits).log_prob(jnp.arange(3.0))), [0.1, 0.2, 0.7], rtol=1e-6)
 
 
 # --- observations ----------------------------------------------------------------------------------------------------
@@ -143,3 +256,30 @@ def test_a_constant_column_has_the_unit_one():
     parts = vl.Gaussian.for_data((2,), DataOptions(), summarize(source(np.array([[1.0, 5.0], [2.0, 5.0]]))))
     np.testing.assert_allclose(parts.observation.unit, [0.5, 1.0])
     assert np.isfinite(parts.observation.prepare(np.array([[1.0, 5.0]]))).all()
+
+
+LOCATION_SCALE = {
+    "gaussian": (lambda: vl.Gaussian(scale=[0.5, 2.0]), ()),
+    "heteroscedastic_gaussian": (vl.HeteroscedasticGaussian, (2,)),
+    "student_t": (lambda: vl.StudentT(df=[3.0, 7.0], scale=[0.5, 2.0]), ()),
+}
+
+
+@pytest.mark.parametrize("name", LOCATION_SCALE)
+def test_restore_is_a_change_of_variables(float64, name):
+    """Student's t rebuilt by position would have the location for its degrees of freedom."""
+    make, width = LOCATION_SCALE[name]
+    observe = Standardized(np.array([3.0, -100.0]), np.array([0.1, 40.0]), 2)
+    p = vd.Independent(make()(jax.random.normal(jax.random.key(0), (5, 2, *width))), 1)
+    y = np.array([3.2, -70.0])
+    stored = observe.restore(p)
+    np.testing.assert_allclose(stored.log_prob(y), p.log_prob(observe.prepare(y)) + observe.log_det(), rtol=1e-12)
+    np.testing.assert_allclose(stored.mean, observe.shift + observe.unit * p.mean, rtol=1e-12)
+    np.testing.assert_allclose(stored.variance, observe.unit**2 * p.variance, rtol=1e-12)
+
+
+def test_restore_refuses_what_is_no_location_scale_family():
+    observe = Standardized(np.zeros(()), np.asarray(2.0), 1)
+    for p in (vd.LogNormal(0.0, 1.0), vd.Bernoulli(logits=0.0), vd.DiscretizedLogistic(3.0, 1.0)):
+        with pytest.raises(TypeError, match=f"on the real line, got {type(p).__name__}"):
+            observe.restore(p)

@@ -31,9 +31,9 @@ def _values(likelihood, shape):
         return rng.integers(0, 2, (N, *shape)).astype(np.float32), {}
     if likelihood == "continuous_bernoulli":
         return rng.random((N, *shape), np.float32), {}
-    if likelihood == "gaussian":
+    if likelihood in ("gaussian", "heteroscedastic_gaussian", "student_t"):
         return rng.normal(3, 5, (N, *shape)), {}
-    if likelihood == "poisson":
+    if likelihood in ("poisson", "negative_binomial"):
         return rng.poisson(4, (N, *shape)), {}
     if likelihood == "categorical":
         return rng.integers(0, 5, (N, *shape)), {"num_values": 5}

@@ -82,7 +82,8 @@ def fit(
             _MODEL,
             "NAME",
             "How data scatter about what the decoder says: bernoulli, continuous_bernoulli, gaussian, "
-            "discretized_logistic, categorical or poisson. [default: by the kind of data]",
+            "heteroscedastic_gaussian, student_t, discretized_logistic, categorical, poisson or negative_binomial. "
+            "[default: by the kind of data]",
         ),
     ] = None,
     binarize: Annotated[

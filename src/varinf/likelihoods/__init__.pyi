@@ -3,9 +3,11 @@ from ._categorical import Categorical as Categorical
 from ._continuous_bernoulli import ContinuousBernoulli as ContinuousBernoulli
 from ._discretized_logistic import DiscretizedLogistic as DiscretizedLogistic
 from ._gaussian import Gaussian as Gaussian
+from ._heteroscedastic_gaussian import HeteroscedasticGaussian as HeteroscedasticGaussian
 from ._likelihood import AbstractLikelihood as AbstractLikelihood
 from ._likelihood import DataOptions as DataOptions
 from ._likelihood import Parts as Parts
+from ._negative_binomial import NegativeBinomial as NegativeBinomial
 from ._observation import AbstractObservation as AbstractObservation
 from ._observation import AsGiven as AsGiven
 from ._observation import Binarized as Binarized
@@ -13,5 +15,6 @@ from ._observation import Rescaled as Rescaled
 from ._observation import Standardized as Standardized
 from ._observation import Whole as Whole
 from ._poisson import Poisson as Poisson
+from ._student_t import StudentT as StudentT
 from ._table import LIKELIHOOD_OF as LIKELIHOOD_OF
 from ._table import LIKELIHOODS as LIKELIHOODS

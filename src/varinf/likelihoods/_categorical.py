@@ -16,13 +16,13 @@ class Categorical(AbstractLikelihood):
     """Classes 0..K−1; the network gives their logits on a last axis.
 
     Args:
-        num_values: K.
+        num_values: K; None: as many as the last axis of the network's output has.
     """
 
     discrete: ClassVar[bool] = True
     normalized: ClassVar[bool] = True
 
-    num_values: int = eqx.field(static=True)
+    num_values: int | None = eqx.field(static=True, default=None)
 
     @classmethod
     def for_data(cls, event_shape: tuple[int, ...], options: DataOptions, summary: Summary | None) -> Parts:
@@ -42,6 +42,11 @@ class Categorical(AbstractLikelihood):
         return Parts(cls(num_values), Whole("categorical", num_values - 1), features, (*event_shape, num_values), bias)
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        if self.num_values is None:
+            raise InputError(
+                "the shape of a network's output needs the number of classes, which Categorical() leaves open; pass "
+                "Categorical(num_values=...)"
+            )
         return (*event_shape, self.num_values)
 
     def __call__(self, output: Float[Array, "..."]) -> vd.Categorical:

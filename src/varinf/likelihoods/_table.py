@@ -7,9 +7,12 @@ LIKELIHOODS = Table(
         "bernoulli": "Bernoulli",
         "continuous_bernoulli": "ContinuousBernoulli",
         "gaussian": "Gaussian",
+        "heteroscedastic_gaussian": "HeteroscedasticGaussian",
+        "student_t": "StudentT",
         "discretized_logistic": "DiscretizedLogistic",
         "categorical": "Categorical",
         "poisson": "Poisson",
+        "negative_binomial": "NegativeBinomial",
     },
 )
 
