@@ -283,3 +283,37 @@ def test_restore_refuses_what_is_no_location_scale_family():
     for p in (vd.LogNormal(0.0, 1.0), vd.Bernoulli(logits=0.0), vd.DiscretizedLogistic(3.0, 1.0)):
         with pytest.raises(TypeError, match=f"on the real line, got {type(p).__name__}"):
             observe.restore(p)
+
+
+def test_supervised_observes_each_of_a_pair_in_its_own_way():
+    y = Standardized(np.asarray(10.0), np.asarray(4.0), 1)
+    observe = vl.Supervised(Binarized("dynamic", 255.0), y)
+    rows = np.tile(np.array([0, 255, 128], np.uint8), (50, 1)), np.full(50, 18.0)
+    observe.check(summarize(source(rows)))
+    prepared = observe.prepare(rows)
+    seen, target = observe(jax.tree.map(jnp.asarray, prepared), key=jax.random.key(0))
+    assert set(np.unique(seen[:, 2])) == {0.0, 1.0}
+    np.testing.assert_allclose(target, 2.0)
+    mean, _ = observe(jax.tree.map(jnp.asarray, prepared), key=None)
+    np.testing.assert_allclose(mean[:, 2], 128 / 255, rtol=1e-6)
+    # a density is over y alone
+    np.testing.assert_allclose(observe.log_det(), -np.log(4), rtol=1e-6)
+    np.testing.assert_allclose(observe.restore(vd.Normal(2.0, 1.0)).mean, 18.0)
+
+
+def test_supervised_by_default_as_given():
+    rows = np.ones((3, 2), np.uint8), np.arange(3)
+    x, y = vl.Supervised()(jax.tree.map(jnp.asarray, vl.Supervised().prepare(rows)), key=jax.random.key(0))
+    np.testing.assert_array_equal(x, rows[0])
+    np.testing.assert_array_equal(y, rows[1])
+
+
+def test_supervised_rows_that_cannot_be():
+    pair = summarize(source((np.ones((2, 1)), np.array([0.0, 1.5]))))
+    with pytest.raises(vi.InputError, match="got fractions"):
+        vl.Supervised(y=Whole("poisson", None)).check(pair)
+    with pytest.raises(vi.InputError, match="got fractions"):
+        vl.Supervised(x=Whole("poisson", None)).check(pair[::-1])
+    for summaries, came in ((pair[0], "one array"), ((*pair, pair[0]), "3 arrays")):
+        with pytest.raises(vi.InputError, match=rf"expected rows \(x, y\), .* got {came}"):
+            vl.Supervised().check(summaries)

@@ -16,5 +16,6 @@ from ._observation import Standardized as Standardized
 from ._observation import Whole as Whole
 from ._poisson import Poisson as Poisson
 from ._student_t import StudentT as StudentT
+from ._supervised import Supervised as Supervised
 from ._table import LIKELIHOOD_OF as LIKELIHOOD_OF
 from ._table import LIKELIHOODS as LIKELIHOODS
