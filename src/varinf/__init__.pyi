@@ -13,9 +13,13 @@ from .errors import NonFiniteError as NonFiniteError
 from .inference import infer as infer
 from .inference import infer_local as infer_local
 from .models import VAE as VAE
+from .models import BayesianNetwork as BayesianNetwork
+from .models import Ensemble as Ensemble
 from .models import LogDensity as LogDensity
 from .models import load as load
 from .models import save as save
+from .networks import Applied as Applied
+from .networks import batched as batched
 from .objectives import ELBO as ELBO
 from .objectives import IWAE as IWAE
 from .objectives import Renyi as Renyi

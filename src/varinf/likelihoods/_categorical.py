@@ -42,12 +42,7 @@ class Categorical(AbstractLikelihood):
         return Parts(cls(num_values), Whole("categorical", num_values - 1), features, (*event_shape, num_values), bias)
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
-        if self.num_values is None:
-            raise InputError(
-                "the shape of a network's output needs the number of classes, which Categorical() leaves open; pass "
-                "Categorical(num_values=...)"
-            )
-        return (*event_shape, self.num_values)
+        return (*event_shape, -1 if self.num_values is None else self.num_values)
 
     def __call__(self, output: Float[Array, "..."]) -> vd.Categorical:
         return vd.Categorical(logits=output)

@@ -67,7 +67,7 @@ class AbstractLikelihood(eqx.Module):
 
     @abc.abstractmethod
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the network's output for one datum."""
+        """The shape of the network's output for one datum; −1 for a length that any output may have."""
 
     @abc.abstractmethod
     def __call__(self, output: Float[Array, "..."]) -> Distribution:

@@ -1,4 +1,6 @@
 from ._activations import ACTIVATIONS as ACTIVATIONS
+from ._batched import Applied as Applied
+from ._batched import batched as batched
 from ._conv import ConvDecoder as ConvDecoder
 from ._conv import ConvEncoder as ConvEncoder
 from ._conv_pair import CONV_PAIR as CONV_PAIR

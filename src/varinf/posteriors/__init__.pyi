@@ -11,3 +11,8 @@ from ._per_datum import PerDatum as PerDatum
 from ._table import DENSITY_POSTERIORS as DENSITY_POSTERIORS
 from ._table import LOCAL_POSTERIORS as LOCAL_POSTERIORS
 from ._table import POSTERIORS as POSTERIORS
+from ._weights import AbstractWeights as AbstractWeights
+from ._weights import MeanFieldWeights as MeanFieldWeights
+from ._weights import log_prob_of as log_prob_of
+from ._weights import normals as normals
+from ._weights import over_weights as over_weights

@@ -72,7 +72,7 @@ class AbstractFamily(eqx.Module):
         """
 
     @abc.abstractmethod
-    def standard(self, dim: int, scale: float = 1.0) -> Float[Array, " parameters"]:
+    def standard(self, dim: int, scale: float | Float[Array, ""] = 1.0) -> Float[Array, " parameters"]:
         """Parameters at which q is N(0, scale² I), or near it."""
 
     @abc.abstractmethod

@@ -75,7 +75,7 @@ class AbstractFlow(AbstractFamily):
     ) -> FlowDistribution:
         return FlowDistribution(*self._parts(parameters), shift, scale)
 
-    def standard(self, dim: int, scale: float = 1.0) -> Float[Array, " parameters"]:
+    def standard(self, dim: int, scale: float | Float[Array, ""] = 1.0) -> Float[Array, " parameters"]:
         return jnp.concatenate([jnp.zeros(dim), jnp.full(dim, raw(scale)), jnp.zeros(self.context)])
 
     def num_noise(self, dim: int) -> int:

@@ -33,7 +33,7 @@ class FullRank(AbstractNormalFamily):
         loc = shift + (scale @ q.loc[..., None])[..., 0]
         return MultivariateNormalTriL(loc, scale @ q.scale_tril)
 
-    def standard(self, dim: int, scale: float = 1.0) -> Float[Array, " parameters"]:
+    def standard(self, dim: int, scale: float | Float[Array, ""] = 1.0) -> Float[Array, " parameters"]:
         return jnp.concatenate([jnp.zeros(dim), jnp.full(dim, raw(scale)), jnp.zeros(dim * (dim - 1) // 2)])
 
     def num_noise(self, dim: int) -> int:

@@ -29,7 +29,7 @@ class Laplace(AbstractNormalFamily):
     ) -> MultivariateNormalTriL:
         return MultivariateNormalTriL(shift + scale @ parameters, scale)
 
-    def standard(self, dim: int, scale: float = 1.0) -> Float[Array, " parameters"]:
+    def standard(self, dim: int, scale: float | Float[Array, ""] = 1.0) -> Float[Array, " parameters"]:
         return jnp.zeros(dim)
 
     def num_noise(self, dim: int) -> int:

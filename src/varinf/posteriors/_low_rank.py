@@ -41,7 +41,7 @@ class LowRank(AbstractNormalFamily):
         loc, own, factor = self._parts(parameters)
         return LowRankMultivariateNormal(shift + scale * loc, scale[..., None] * factor, (scale * own) ** 2)
 
-    def standard(self, dim: int, scale: float = 1.0) -> Float[Array, " parameters"]:
+    def standard(self, dim: int, scale: float | Float[Array, ""] = 1.0) -> Float[Array, " parameters"]:
         # F = 0 is a saddle: small columns that differ
         columns = self._columns(dim)
         factor = 0.1 * scale * jnp.cos(jnp.arange(1, dim + 1)[:, None] * jnp.arange(1, columns + 1))

@@ -1,4 +1,3 @@
-import math
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -29,7 +28,7 @@ class MeanField(AbstractNormalFamily):
         q = self(parameters)
         return MultivariateNormalDiag(shift + scale * q.loc, scale * q.scale_diag)
 
-    def standard(self, dim: int, scale: float = 1.0) -> Float[Array, " parameters"]:
+    def standard(self, dim: int, scale: float | Float[Array, ""] = 1.0) -> Float[Array, " parameters"]:
         return jnp.concatenate([jnp.zeros(dim), jnp.full(dim, raw(scale))])
 
     def num_noise(self, dim: int) -> int:
@@ -47,6 +46,6 @@ def positive(raw: Float[Array, "..."]) -> Float[Array, "..."]:
     return softplus(raw) + _LEAST
 
 
-def raw(scale: float) -> float:
+def raw(scale: float | Float[Array, ""]) -> Float[Array, ""]:
     """What `positive` takes to `scale`."""
-    return math.log(math.expm1(scale - _LEAST))
+    return jnp.log(jnp.expm1(scale - _LEAST))

@@ -1,0 +1,222 @@
+import contextlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from numpyro.distributions import Distribution, Independent, Normal
+
+from varinf._checks import known
+from varinf._tree import trainable
+from varinf.distributions import NoClosedForm
+from varinf.errors import InputError
+from varinf.likelihoods import AbstractLikelihood, Supervised
+from varinf.models._gradient_estimators import ESTIMATORS, Plan, per_datum_outputs, plan
+from varinf.models._model import AbstractModel
+from varinf.models._prediction import Prediction, predict
+from varinf.models._weight_prior import AbstractWeightPrior, weight_prior
+from varinf.objectives import Batch, Draw, Latent, Request, Terms
+from varinf.posteriors import AbstractFamily, AbstractWeights, MeanField, MeanFieldWeights, log_prob_of, over_weights
+
+_START = 0.1  # of a weight's standard deviation, as a share of the root mean square of its array
+
+
+class BayesianNetwork(AbstractModel):
+    """A network with a posterior on its weights: p(y | x, w) and p(w), and q(w) close to p(w | data).
+
+    To be fitted to a tuple (x, y). All float arrays of the network are random, or those chosen by `random`; the others
+    stay point estimates, and are trained as such. Any network will do, since the posterior is over arrays, not layers.
+
+    Sources: Graves 2011; Blundell, Cornebise, Kavukcuoglu and Wierstra 2015.
+
+    Args:
+        network: `[batch, *inputs]` -> `[batch, *outputs]`, any Equinox module; `varinf.batched` lifts one written
+            for one example, `varinf.Applied` a plain function with its parameters (Flax's `apply`). Its arrays are
+            where the means begin.
+        likelihood: what its outputs mean.
+        prior: p(w) of each weight by itself: a Distribution, or `FanInPrior` or `LearnedPrior`; N(0, 1) if None.
+        posterior: the family of q; `MeanField()` if None.
+        estimator: how a batch sees the weights. "weights": one draw for all of it. "local": outputs of layers are
+            drawn in the place of weights, and weights that are no layer's are drawn for each datum. "flipout": one
+            draw, with signs of each datum's own. "auto": as local, but flipout for what is too large to be drawn for
+            each datum; weights for a posterior that is not mean-field.
+        random: which arrays are random: a function of the network that returns a part of it, or several in a tuple
+            (`lambda network: network.layers[-1]`); or a tree of truth values of its shape; None for all.
+        observation: how stored rows (x, y) become what the network is given and what the likelihood is over.
+        scale: the standard deviations at the start, as a share of an array's own size.
+        key: for what the posterior draws to begin with.
+
+    Raises:
+        InputError: a network without float arrays; an unknown name; an estimator that the posterior does not allow.
+    """
+
+    posterior: AbstractWeights
+    prior: AbstractWeightPrior
+    likelihood: AbstractLikelihood
+    observation: Supervised
+    _fixed: PyTree
+    estimator: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: Callable[[Array], Array],
+        likelihood: AbstractLikelihood,
+        prior: Distribution | AbstractWeightPrior | None = None,
+        posterior: AbstractFamily | None = None,
+        estimator: str = "auto",
+        *,
+        random: Callable[[Any], Any] | PyTree[bool] | None = None,
+        observation: Supervised | None = None,
+        scale: float = _START,
+        key: PRNGKeyArray,
+    ):
+        known("estimator", estimator, ESTIMATORS)
+        family = MeanField() if posterior is None else posterior
+        weights, self._fixed = eqx.partition(network, _marks(network, random))
+        if not jax.tree.leaves(weights):
+            raise InputError("the network has no float arrays that could be random; pass one with weights")
+        self.posterior = over_weights(family, weights, _starts(weights, scale), key=key)
+        if not isinstance(self.posterior, MeanFieldWeights):
+            if estimator not in ("auto", "weights"):
+                raise InputError(
+                    f"estimator={estimator!r} needs weights that are independent under the posterior, which they are "
+                    "under MeanField alone; use estimator='weights'"
+                )
+            estimator = "weights"
+        self.estimator = estimator
+        self.prior = weight_prior(Normal(0.0, 1.0) if prior is None else prior).built(weights)
+        self.likelihood = likelihood
+        self.observation = Supervised() if observation is None else observation
+
+    def draw(self, batch: Batch, request: Request, *, key: PRNGKeyArray) -> Draw:
+        weights_key, outputs_key = jax.random.split(key)
+        drawn = self.estimator == "weights" or self._kl(request) is None
+        return Draw(self.posterior.sample(weights_key, request.num_samples) if drawn else (), outputs_key)
+
+    def score(self, batch: Batch, draw: Draw, request: Request) -> Terms:
+        x, y = batch.data
+        if self.estimator == "weights":
+            output = over_samples(lambda weights: self.network(weights)(x), draw.latents)
+        else:
+            output = per_datum_outputs(self._plan(x), self.posterior, x, request.num_samples, draw.context)
+        p = _distribution(self.likelihood, output, 2, y.shape[1:])
+        log_likelihood = p.log_prob(y) + self.observation.log_det()
+        log_prior = log_posterior = None
+        if draw.latents != ():
+            q = jax.lax.stop_gradient(self.posterior) if request.stop_posterior else self.posterior
+            log_prior = log_prob_of(self.prior(draw.latents), draw.latents)
+            log_posterior = q.log_prob(draw.latents)
+        latent = Latent("weights", log_prior, log_posterior, self._kl(request), is_global=True)
+        return Terms(log_likelihood, (latent,), batch)
+
+    def network(self, weights: PyTree[Array]) -> Callable[[Array], Array]:
+        """The network at given weights, `[batch, *inputs]` -> `[batch, *outputs]`."""
+        return eqx.combine(weights, self._fixed)
+
+    def predict(self, x: Any, num_samples: int = 100, *, key: PRNGKeyArray) -> Prediction:
+        """What it says of y at new inputs, and how sure it is.
+
+        Args:
+            x: inputs as they are stored, `[n, *inputs]`.
+            num_samples: draws of the weights, the same for all rows.
+            key: for the draws.
+        """
+        return predict(self, x, num_samples, key=key)
+
+    def of_draw(
+        self, function: Callable[[Independent, Any], Any], rows: tuple[PyTree[Array], Any], *, key: PRNGKeyArray
+    ) -> Any:
+        """What a function makes of p(y | x, w), in the units of stored rows, and of y, at one draw of the weights:
+        arrays `[1, ...]`.
+
+        Args:
+            function: of p, of batch shape `[batch]`, and of y.
+            rows: inputs as `observation` prepares them, and y as it is stored, or None.
+            key: for the weights.
+        """
+        x, y = rows
+        weights = jax.tree.map(lambda leaf: leaf[0], self.posterior.sample(key, 1))
+        output = self.network(weights)(self.observation.x(x, key=None))
+        shapes = [output.shape[1:rank] for rank in range(1, output.ndim + 1)]
+        fitting = [shape for shape in shapes if _fits(self.likelihood.output_shape(shape), output.shape[1:])]
+        p = _distribution(self.likelihood, output, 1, shapes[0] if not fitting else fitting[0])
+        return jax.tree.map(lambda array: array[None], function(self.observation.restore(p), y))
+
+    def ways(self, x: Any) -> dict[str, str]:
+        """How a batch sees each random array, by its name: "local" (a layer's outputs are drawn in its place), "datum"
+        (drawn for each datum), "flipout", "shared" (one draw for the batch).
+
+        Args:
+            x: a batch of inputs, as they are stored.
+        """
+        names = [jax.tree_util.keystr(path).lstrip(".") for path, _ in jax.tree.leaves_with_path(self.posterior.mean())]
+        if self.estimator == "weights":
+            return dict.fromkeys(names, "shared")
+        return dict(zip(names, self._plan(jnp.asarray(x)).ways, strict=True))
+
+    def _plan(self, x: Array) -> Plan:
+        return plan(lambda weights, x: self.network(weights)(x), self.posterior.mean(), x, self.estimator)
+
+    def _kl(self, request: Request) -> Float[Array, " parts"] | None:
+        if request.closed_form_kl:
+            with contextlib.suppress(NoClosedForm):
+                return self.posterior.kl(self.prior(self.posterior.mean()))
+        return None
+
+
+def over_samples(function: Callable[[PyTree[Array]], Array], draws: PyTree[Float[Array, "samples ..."]]) -> Array:
+    """A function of each draw, `[samples, ...]`."""
+    if len(jax.tree.leaves(draws)[0]) == 1:  # spares products a batch axis
+        return function(jax.tree.map(lambda leaf: leaf[0], draws))[None]
+    return jax.vmap(function)(draws)
+
+
+def _distribution(
+    likelihood: AbstractLikelihood, output: Float[Array, "..."], rank: int, event_shape: tuple[int, ...]
+) -> Independent:
+    """p(y | output), of batch shape the first `rank` axes of a network's output.
+
+    Raises:
+        InputError: the output is of another size than the likelihood needs.
+    """
+    shape, given = likelihood.output_shape(event_shape), output.shape[rank:]
+    if not _fits(shape, given):
+        raise InputError(
+            f"{type(likelihood).__name__} needs outputs of shape {shape} for y of shape {event_shape}, and the network "
+            f"gives {given} for each row; change the width of its last layer"
+        )
+    return Independent(likelihood(output.reshape(*output.shape[:rank], *shape)), len(event_shape))
+
+
+def _fits(shape: tuple[int, ...], given: tuple[int, ...]) -> bool:
+    """Whether an output can be given a shape, in which −1 stands for any length above 1."""
+    known_size = math.prod(n for n in shape if n >= 0)
+    if -1 in shape:
+        return math.prod(given) % known_size == 0 and math.prod(given) > known_size
+    return math.prod(given) == known_size
+
+
+def _marks(network: PyTree, random: Callable[[Any], Any] | PyTree[bool] | None) -> PyTree[bool]:
+    """True at the arrays that are to be random."""
+    floats = trainable(network)
+    if random is None:
+        return floats
+    if callable(random):
+        none = jax.tree.map(lambda _: False, network)
+        random = eqx.tree_at(random, none, replace_fn=lambda part: jax.tree.map(lambda _: True, part))
+    return jax.tree.map(lambda is_float, chosen: is_float and bool(chosen), floats, random)
+
+
+def _starts(weights: PyTree[Array], scale: float) -> PyTree[Array]:
+    """Standard deviations to begin with: a share of each array's size, or of all arrays' where one is zero."""
+    leaves = jax.tree.leaves(weights)
+    overall = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in leaves) / sum(leaf.size for leaf in leaves))
+
+    def start(leaf: Array) -> Array:
+        own = jnp.sqrt(jnp.mean(leaf**2))
+        return jnp.full_like(leaf, scale * jnp.where(own > 0, own, jnp.where(overall > 0, overall, 1.0)))
+
+    return jax.tree.map(start, weights)

@@ -1,0 +1,168 @@
+"""q over the weights of a network: over the arrays of a pytree, of which None stands for what is not random."""
+
+import abc
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from numpyro.distributions import Distribution
+
+from varinf import distributions as vd
+from varinf._tree import Constant
+from varinf.errors import InputError
+from varinf.posteriors._family import AbstractFamily
+from varinf.posteriors._mean_field import MeanField
+
+Priors = list[Distribution]
+"""For each array in the order of the tree's leaves, the distribution of its components."""
+
+
+class AbstractWeights(eqx.Module):
+    """A distribution over the arrays of a tree."""
+
+    @abc.abstractmethod
+    def sample(self, key: PRNGKeyArray, num_samples: int) -> PyTree[Float[Array, "samples ..."]]:
+        """Draws of all arrays, that gradients pass through."""
+
+    @abc.abstractmethod
+    def log_prob(self, draws: PyTree[Float[Array, "samples ..."]]) -> Float[Array, " samples"]:
+        """ln q of draws, in nats."""
+
+    @abc.abstractmethod
+    def kl(self, priors: Priors) -> Float[Array, " parts"]:
+        """KL[q || prior] in nats, apart for each array where q factorises so.
+
+        Raises:
+            NoClosedForm: none is known.
+        """
+
+    @abc.abstractmethod
+    def mean(self) -> PyTree[Array]:
+        """The mean of each array."""
+
+
+class MeanFieldWeights(AbstractWeights):
+    """Independent normal components.
+
+    Attributes:
+        loc: the means, a tree of arrays.
+        log_scale: the logarithms of the standard deviations, likewise.
+    """
+
+    loc: PyTree[Float[Array, "..."]]
+    log_scale: PyTree[Float[Array, "..."]]
+
+    def sample(self, key: PRNGKeyArray, num_samples: int) -> PyTree[Float[Array, "samples ..."]]:
+        leaves, structure = jax.tree.flatten(self.loc)
+        sizes = [leaf.size for leaf in leaves]
+        noise = normals(key, (num_samples, sum(sizes)), leaves[0].dtype)
+        parts = jnp.split(noise, [sum(sizes[:i]) for i in range(1, len(sizes))], axis=1)
+        noises = [part.reshape(num_samples, *leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+        return jax.tree.map(
+            lambda loc, log_scale, noise: loc + jnp.exp(log_scale) * noise,
+            self.loc,
+            self.log_scale,
+            jax.tree.unflatten(structure, noises),
+        )
+
+    def log_prob(self, draws: PyTree[Float[Array, "samples ..."]]) -> Float[Array, " samples"]:
+        return log_prob_of(self._normals(), draws)
+
+    def kl(self, priors: Priors) -> Float[Array, " parts"]:
+        pairs = zip(self._normals(), priors, strict=True)
+        return jnp.stack([jnp.sum(vd.kl_divergence(q, _broadcast(prior, q))) for q, prior in pairs])
+
+    def mean(self) -> PyTree[Array]:
+        return self.loc
+
+    def _normals(self) -> list[vd.Normal]:
+        locs, log_scales = jax.tree.leaves(self.loc), jax.tree.leaves(self.log_scale)
+        return [vd.Normal(loc, jnp.exp(log_scale)) for loc, log_scale in zip(locs, log_scales, strict=True)]
+
+
+class _Shift(Constant):
+    arrays: PyTree[Float[Array, "..."]]
+
+
+class JointWeights(AbstractWeights):
+    """All arrays as one vector: shift + u, where u is of a family of distributions over vectors.
+
+    Attributes:
+        shift: a tree of arrays that are not trained.
+        parameters: of the member of the family.
+        family: the family.
+    """
+
+    shift: _Shift
+    parameters: Float[Array, " parameters"]
+    family: AbstractFamily
+
+    def sample(self, key: PRNGKeyArray, num_samples: int) -> PyTree[Float[Array, "samples ..."]]:
+        shift, unravel = ravel_pytree(self.shift.arrays)
+        noise = normals(key, (num_samples, self.family.num_noise(shift.size)), shift.dtype)
+        return jax.vmap(unravel)(shift + self.family.from_noise(self.parameters, noise))
+
+    def log_prob(self, draws: PyTree[Float[Array, "samples ..."]]) -> Float[Array, " samples"]:
+        u = jax.vmap(_vector)(draws) - _vector(self.shift.arrays)
+        return jnp.asarray(self.family(self.parameters).log_prob(u))
+
+    def kl(self, priors: Priors) -> Float[Array, " parts"]:
+        if not all(isinstance(prior, vd.Normal) for prior in priors):
+            raise vd.NoClosedForm("no closed form is known for a joint posterior and priors that are not all normal")
+        leaves = jax.tree.leaves(self.shift.arrays)
+        locs = [jnp.broadcast_to(p.loc, leaf.shape) for p, leaf in zip(priors, leaves, strict=True)]
+        scales = [jnp.broadcast_to(p.scale, leaf.shape) for p, leaf in zip(priors, leaves, strict=True)]
+        prior = vd.MultivariateNormalDiag(_vector(locs) - _vector(self.shift.arrays), _vector(scales))
+        return vd.kl_divergence(self.family(self.parameters), prior)[None]
+
+    def mean(self) -> PyTree[Array]:
+        shift, unravel = ravel_pytree(self.shift.arrays)
+        return unravel(shift + self.family(self.parameters).mean)
+
+
+def over_weights(
+    family: AbstractFamily, loc: PyTree[Array], scale: PyTree[Array], *, key: PRNGKeyArray
+) -> AbstractWeights:
+    """q over the arrays of a tree.
+
+    Args:
+        family: of what kind; `MeanField` acts on each array by itself, all others on all arrays as one vector.
+        loc: the means to begin with, a tree of arrays.
+        scale: the standard deviations to begin with, likewise; for all arrays together, their root mean square.
+        key: for arrays of the family's own.
+
+    Raises:
+        InputError: a family that has no meaning but about a mode.
+    """
+    if family.needs_curvature:
+        raise InputError(f"{type(family).__name__} is for infer, which finds a mode first; take another posterior")
+    if isinstance(family, MeanField):
+        return MeanFieldWeights(loc, jax.tree.map(jnp.log, scale))
+    vector = _vector(scale)
+    parameters = family.standard(vector.size, jnp.sqrt(jnp.mean(vector**2)))
+    return JointWeights(_Shift(loc), parameters, family.built(vector.size, key=key))
+
+
+def _vector(tree: PyTree[Array]) -> Float[Array, " dim"]:
+    return ravel_pytree(tree)[0]
+
+
+def normals(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Float[Array, "..."]:
+    """Standard normal numbers, by a generator that is fast for as many as there are weights."""
+    fast = jax.random.wrap_key_data(jax.random.bits(key, (4,), jnp.uint32), impl="rbg")
+    return jax.random.normal(fast, shape, dtype)
+
+
+def log_prob_of(distributions: list[Distribution], draws: PyTree[Float[Array, "samples ..."]]) -> Array:
+    """The sum of the log densities of a tree's arrays, `[samples]`."""
+    leaves = jax.tree.leaves(draws)
+    each = [p.log_prob(leaf).reshape(len(leaf), -1).sum(1) for p, leaf in zip(distributions, leaves, strict=True)]
+    return sum(each[1:], each[0])
+
+
+def _broadcast(prior: Distribution, q: vd.Normal) -> Distribution:
+    return prior if math.prod(prior.batch_shape) == 1 else prior.expand(q.batch_shape)
