@@ -10,7 +10,7 @@ from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from varinf.models._random_arrays import Flipped, Normal, evaluate
-from varinf.posteriors import MeanFieldWeights, normals
+from varinf.posteriors import MeanFieldWeights
 
 ESTIMATORS = ("auto", "weights", "local", "flipout")
 _LARGEST = 1 << 15  # numbers of an array that "auto" lets each datum draw for itself
@@ -79,11 +79,13 @@ def per_datum_outputs(
     """
     locs, scales = jax.tree.leaves(q.loc), [jnp.exp(leaf) for leaf in jax.tree.leaves(q.log_scale)]
     own_key, shared_key = jax.random.split(key)
-    noise = normals(own_key, (num_samples, len(x), plan.num_noise), locs[0].dtype)
+    noise = jax.random.normal(own_key, (num_samples, len(x), plan.num_noise), locs[0].dtype)
     # what goes with the mean: a variance, or a draw's deviation for all data of a sample
     keys = jax.random.split(shared_key, len(locs))
     seconds = [
-        scale**2 if way in ("local", "datum") else scale * normals(key, (num_samples, *scale.shape), scale.dtype)
+        scale**2
+        if way in ("local", "datum")
+        else scale * jax.random.normal(key, (num_samples, *scale.shape), scale.dtype)
         for way, scale, key in zip(plan.ways, scales, keys, strict=True)
     ]
     by_sample = [None if way in ("local", "datum") else 0 for way in plan.ways]

@@ -14,5 +14,4 @@ from ._table import POSTERIORS as POSTERIORS
 from ._weights import AbstractWeights as AbstractWeights
 from ._weights import MeanFieldWeights as MeanFieldWeights
 from ._weights import log_prob_of as log_prob_of
-from ._weights import normals as normals
 from ._weights import over_weights as over_weights

@@ -2,7 +2,6 @@
 
 import abc
 import math
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -58,16 +57,12 @@ class MeanFieldWeights(AbstractWeights):
 
     def sample(self, key: PRNGKeyArray, num_samples: int) -> PyTree[Float[Array, "samples ..."]]:
         leaves, structure = jax.tree.flatten(self.loc)
-        sizes = [leaf.size for leaf in leaves]
-        noise = normals(key, (num_samples, sum(sizes)), leaves[0].dtype)
-        parts = jnp.split(noise, [sum(sizes[:i]) for i in range(1, len(sizes))], axis=1)
-        noises = [part.reshape(num_samples, *leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
-        return jax.tree.map(
-            lambda loc, log_scale, noise: loc + jnp.exp(log_scale) * noise,
-            self.loc,
-            self.log_scale,
-            jax.tree.unflatten(structure, noises),
-        )
+        keys = jax.tree.unflatten(structure, list(jax.random.split(key, len(leaves))))
+
+        def draw(loc: Array, log_scale: Array, key: PRNGKeyArray) -> Array:
+            return loc + jnp.exp(log_scale) * jax.random.normal(key, (num_samples, *loc.shape), loc.dtype)
+
+        return jax.tree.map(draw, self.loc, self.log_scale, keys)
 
     def log_prob(self, draws: PyTree[Float[Array, "samples ..."]]) -> Float[Array, " samples"]:
         return log_prob_of(self._normals(), draws)
@@ -103,7 +98,7 @@ class JointWeights(AbstractWeights):
 
     def sample(self, key: PRNGKeyArray, num_samples: int) -> PyTree[Float[Array, "samples ..."]]:
         shift, unravel = ravel_pytree(self.shift.arrays)
-        noise = normals(key, (num_samples, self.family.num_noise(shift.size)), shift.dtype)
+        noise = jax.random.normal(key, (num_samples, self.family.num_noise(shift.size)), shift.dtype)
         return jax.vmap(unravel)(shift + self.family.from_noise(self.parameters, noise))
 
     def log_prob(self, draws: PyTree[Float[Array, "samples ..."]]) -> Float[Array, " samples"]:
@@ -149,12 +144,6 @@ def over_weights(
 
 def _vector(tree: PyTree[Array]) -> Float[Array, " dim"]:
     return ravel_pytree(tree)[0]
-
-
-def normals(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Float[Array, "..."]:
-    """Standard normal numbers, by a generator that is fast for as many as there are weights."""
-    fast = jax.random.wrap_key_data(jax.random.bits(key, (4,), jnp.uint32), impl="rbg")
-    return jax.random.normal(fast, shape, dtype)
 
 
 def log_prob_of(distributions: list[Distribution], draws: PyTree[Float[Array, "samples ..."]]) -> Array:
