@@ -9,6 +9,7 @@ turns, and the figures are medians over rounds. Needs an idle machine.
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable
 from functools import partial
@@ -26,6 +27,7 @@ from torch.nn import functional
 
 import varinf as vi
 from benchmarks._compare import alternate, ratio, report, table
+from varinf._tree import trainable
 from varinf.networks import MLP
 from varinf.objectives import Batch, value_and_grad
 from varinf.train import ivon
@@ -78,8 +80,6 @@ def bayesian(estimator: str, optimizer: optax.GradientTransformation) -> tuple[C
     """A Bayesian network's ELBO."""
     prior = vi.distributions.Normal(0.0, PRIOR_SCALE)
     bnn = vi.BayesianNetwork(network(), vi.likelihoods.Categorical(), prior, estimator=estimator, key=jax.random.key(0))
-    from varinf._tree import trainable
-
     params, fixed = eqx.partition(bnn, trainable(bnn))
     objective, count, zero = vi.ELBO(), jnp.asarray(NUM_DATA), jnp.zeros((), int)
 
@@ -114,14 +114,13 @@ def torch_loop(model: nn.Module, kl: Callable[[], Any], images: np.ndarray, labe
 def bayesian_torch_model(layer: str) -> tuple[nn.Module, Callable]:
     """bayesian-torch's layers: one draw of the weights ("reparameterization"), or flipout."""
     from bayesian_torch import layers
-    from bayesian_torch.models.dnn_to_bnn import get_kl_loss
 
     cls = {"reparameterization": layers.LinearReparameterization, "flipout": layers.LinearFlipout}[layer]
 
     class Network(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.layers = nn.ModuleList([cls(a, b) for a, b in zip(SIZES, SIZES[1:], strict=False)])
+            self.layers = nn.ModuleList([cls(a, b) for a, b in itertools.pairwise(SIZES)])
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             for i, dense in enumerate(self.layers):
@@ -131,7 +130,6 @@ def bayesian_torch_model(layer: str) -> tuple[nn.Module, Callable]:
             return x
 
     model = Network()
-    assert get_kl_loss is not None
     return model, lambda: model.kl
 
 
@@ -140,7 +138,7 @@ def torchbnn_model() -> tuple[nn.Module, Callable]:
     import torchbnn
 
     parts: list[nn.Module] = []
-    for a, b in zip(SIZES, SIZES[1:], strict=False):
+    for a, b in itertools.pairwise(SIZES):
         parts += [torchbnn.BayesLinear(0, 0.1, a, b), nn.ReLU()]
     model = nn.Sequential(*parts[:-1])
     kl = torchbnn.BKLLoss(reduction="sum")

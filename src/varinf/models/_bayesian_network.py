@@ -98,13 +98,13 @@ class BayesianNetwork(AbstractModel):
 
     def score(self, batch: Batch, draw: Draw, request: Request) -> Terms:
         x, y = batch.data
-        if self.estimator == "weights":
+        if not isinstance(self.posterior, MeanFieldWeights) or self.estimator == "weights":
             output = over_samples(lambda weights: self.network(weights)(x), draw.latents)
         else:
             output = per_datum_outputs(self._plan(x), self.posterior, x, request.num_samples, draw.context)
         p = _distribution(self.likelihood, output, 2, y.shape[1:])
-        log_likelihood = p.log_prob(y) + self.observation.log_det()
-        log_prior = log_posterior = None
+        log_likelihood = jnp.asarray(p.log_prob(y)) + self.observation.log_det()
+        log_prior = log_posterior = jnp.full(request.num_samples, jnp.nan)
         if draw.latents != ():
             q = jax.lax.stop_gradient(self.posterior) if request.stop_posterior else self.posterior
             log_prior = log_prob_of(self.prior(draw.latents), draw.latents)

@@ -65,9 +65,7 @@ class Ensemble(AbstractModel):
 
         log_likelihood, (latent,) = self._over_members(one, batch.data, draw)
         # the members are as many samples, and the mean of their KLs the KL
-        log_prior, log_posterior = (
-            None if x is None else x.reshape(-1) for x in (latent.log_prior, latent.log_posterior)
-        )
+        log_prior, log_posterior = latent.log_prior.reshape(-1), latent.log_posterior.reshape(-1)
         kl = None if latent.kl is None else latent.kl.mean(0)
         log_likelihood = log_likelihood.reshape(-1, log_likelihood.shape[-1]) + self.observation.log_det()
         return Terms(log_likelihood, (Latent(latent.name, log_prior, log_posterior, kl, is_global=True),), batch)

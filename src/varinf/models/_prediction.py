@@ -136,12 +136,11 @@ def _predict(model: Predictive, rows: Array, num_samples: int, key: PRNGKeyArray
         return model.of_draw(lambda p, _: _mean_and_inner(p, of_classes), (rows, None), key=key)
 
     def add(average: _Average, key: PRNGKeyArray) -> tuple[_Average, None]:
-        means, inner = of_draw(key)
+        means, inner = (part.astype(float) for part in of_draw(key))
         return _merged(average, means, inner), None
 
-    shapes = jax.eval_shape(of_draw, key)
-    mean, inner = (jnp.zeros(part.shape[1:], part.dtype) for part in shapes)
-    start = _Average(jnp.zeros((), mean.dtype), mean, mean, inner)
+    mean, inner = (jnp.zeros(part.shape[1:], float) for part in jax.eval_shape(of_draw, key))
+    start = _Average(jnp.zeros((), float), mean, mean, inner)
     average, _ = jax.lax.scan(add, start, jax.random.split(key, num_samples))
     if of_classes:
         mean, total = average.mean, _entropy(average.mean)

@@ -60,8 +60,8 @@ class Latent(eqx.Module):
 
     Attributes:
         name: what a report calls it.
-        log_prior: ln p(z) of the draws, `[samples, batch]` if local, `[samples]` if global. None where nothing was
-            drawn, as a model may do where `kl` is known.
+        log_prior: ln p(z) of the draws, `[samples, batch]` if local, `[samples]` if global. Not a number
+            where nothing was drawn, as a model may do where `kl` is known.
         log_posterior: ln q(z) of the draws, likewise.
         kl: KL[q || p] in closed form for each part that factorises, `[batch, parts]` if local, `[parts]` if
             global; None where no closed form is known or none was asked for.
@@ -71,8 +71,8 @@ class Latent(eqx.Module):
     """
 
     name: str = eqx.field(static=True)
-    log_prior: Float[Array, "..."] | None
-    log_posterior: Float[Array, "..."] | None
+    log_prior: Float[Array, "..."]
+    log_posterior: Float[Array, "..."]
     kl: Float[Array, "..."] | None
     is_global: bool = eqx.field(static=True, default=False)
     reparameterized: bool = eqx.field(static=True, default=True)

@@ -2,6 +2,7 @@
 
 import abc
 import math
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax
@@ -16,7 +17,7 @@ from varinf.errors import InputError
 from varinf.posteriors._family import AbstractFamily
 from varinf.posteriors._mean_field import MeanField
 
-Priors = list[Distribution]
+Priors = Sequence[Distribution]
 """For each array in the order of the tree's leaves, the distribution of its components."""
 
 
@@ -106,11 +107,12 @@ class JointWeights(AbstractWeights):
         return jnp.asarray(self.family(self.parameters).log_prob(u))
 
     def kl(self, priors: Priors) -> Float[Array, " parts"]:
-        if not all(isinstance(prior, vd.Normal) for prior in priors):
+        normals = [prior for prior in priors if isinstance(prior, vd.Normal)]
+        if len(normals) < len(priors):
             raise vd.NoClosedForm("no closed form is known for a joint posterior and priors that are not all normal")
         leaves = jax.tree.leaves(self.shift.arrays)
-        locs = [jnp.broadcast_to(p.loc, leaf.shape) for p, leaf in zip(priors, leaves, strict=True)]
-        scales = [jnp.broadcast_to(p.scale, leaf.shape) for p, leaf in zip(priors, leaves, strict=True)]
+        locs = [jnp.broadcast_to(p.loc, leaf.shape) for p, leaf in zip(normals, leaves, strict=True)]
+        scales = [jnp.broadcast_to(p.scale, leaf.shape) for p, leaf in zip(normals, leaves, strict=True)]
         prior = vd.MultivariateNormalDiag(_vector(locs) - _vector(self.shift.arrays), _vector(scales))
         return vd.kl_divergence(self.family(self.parameters), prior)[None]
 
@@ -146,10 +148,13 @@ def _vector(tree: PyTree[Array]) -> Float[Array, " dim"]:
     return ravel_pytree(tree)[0]
 
 
-def log_prob_of(distributions: list[Distribution], draws: PyTree[Float[Array, "samples ..."]]) -> Array:
+def log_prob_of(distributions: Sequence[Distribution], draws: PyTree[Float[Array, "samples ..."]]) -> Array:
     """The sum of the log densities of a tree's arrays, `[samples]`."""
     leaves = jax.tree.leaves(draws)
-    each = [p.log_prob(leaf).reshape(len(leaf), -1).sum(1) for p, leaf in zip(distributions, leaves, strict=True)]
+    each = [
+        jnp.asarray(p.log_prob(leaf)).reshape(len(leaf), -1).sum(1)
+        for p, leaf in zip(distributions, leaves, strict=True)
+    ]
     return sum(each[1:], each[0])
 
 

@@ -1,0 +1,352 @@
+"""Bayesian networks: the exact posterior of linear regression, the KL of any network, predictions, what is refused."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import varinf as vi
+from varinf import distributions as vd
+from varinf import likelihoods as vl
+from varinf.models import FanInPrior, LearnedPrior, log_predictive, sample_predictive
+from varinf.networks import MLP, ConvEncoder
+from varinf.objectives import Batch, value_and_grad
+from varinf.posteriors import FullRank, LowRank, MeanField
+from varinf.train import ivon, make_optimizer
+
+T, Y = np.array([-2, -1, 0, 1, 2, 4.0]), np.array([-1.1, -0.2, 0.9, 2.3, 2.8, 5.1])
+X = np.stack([np.ones(6), T], 1)
+# TABLES.md, exact cases: prior precision 1, noise precision 4
+MEAN, SCALE, ELBO = (0.9080625, 1.0311524), (0.2, 0.0975900), -6.5803853
+FULL_SCALE, EVIDENCE = (0.2105291, 0.1027277), -6.5290788
+
+
+class Linear(eqx.Module):
+    w: jax.Array
+
+    def __call__(self, x):
+        return x @ self.w
+
+
+def regression(**settings):
+    likelihood = vl.Gaussian(scale=0.5)
+    return vi.BayesianNetwork(Linear(jnp.array([0.1, 0.1])), likelihood, key=jax.random.key(0), **settings)
+
+
+def loss_and_gradient(model, data, key, *, num_data=None, objective=None):
+    params, fixed = eqx.partition(model, eqx.is_inexact_array)
+    rows = len(data[0])
+    batch = Batch(data, jnp.arange(rows), jnp.ones(rows, bool), jnp.asarray(num_data or rows), jnp.zeros((), jnp.int32))
+    return value_and_grad(objective or vi.ELBO(), params, fixed, batch, key=key)
+
+
+def exact_elbo(q):
+    """Of a mean-field q = N(m, s²) on the regression, in closed form."""
+    m, s = np.asarray(q.loc.w), np.exp(np.asarray(q.log_scale.w))
+    fit = -0.5 * 4 * (((Y - X @ m) ** 2).sum() + (X**2 @ s**2).sum()) + 6 * (np.log(2) - 0.5 * np.log(2 * np.pi))
+    return fit - 0.5 * (s**2 + m**2 - 1 - 2 * np.log(s)).sum()
+
+
+@pytest.mark.parametrize("estimator", ["weights", "local", "flipout"])
+def test_linear_regression_ends_at_the_mean_field_optimum(float64, estimator):
+    """Adam with a step size that falls to zero. A KL divided by anything but N moves the scales by a tenth and more."""
+    steps = 2000
+    optimizer = make_optimizer(learning_rate=0.01, schedule="cosine", total_steps=steps)
+    model = eqx.tree_at(lambda m: m.posterior.loc.w, regression(estimator=estimator, scale=1.0), jnp.ones(2))
+    fit = vi.fit(model, (X, Y), objective=vi.ELBO(128), optimizer=optimizer, epochs=steps, key=jax.random.key(1))
+    q = fit.model.posterior
+    np.testing.assert_allclose(q.loc.w, MEAN, atol=1e-3)
+    np.testing.assert_allclose(np.exp(q.log_scale.w), SCALE, atol=1e-3)
+    assert exact_elbo(q) == pytest.approx(ELBO, abs=1e-3)
+    assert fit.monte_carlo == ()
+
+
+@pytest.mark.parametrize("estimator", ["weights", "local"])
+def test_natural_gradient_steps_end_there_too(float64, estimator):
+    steps = 3000
+    optimizer = ivon(0.1, num_data=6, curvature_momentum=0.99, schedule="cosine", total_steps=steps)
+    model = vi.Ensemble([regression(estimator=estimator, scale=1.0)] * 2)
+    fit = vi.fit(model, (X, Y), objective=vi.ELBO(64), optimizer=optimizer, epochs=steps, key=jax.random.key(1))
+    for member in (fit.model[0], fit.model[1]):
+        np.testing.assert_allclose(member.posterior.loc.w, MEAN, atol=5e-3)
+        # the average over a hundred steps is what noise is left in the curvature
+        np.testing.assert_allclose(np.exp(member.posterior.log_scale.w), SCALE, rtol=0.03)
+        assert exact_elbo(member.posterior) == pytest.approx(ELBO, abs=2e-3)
+
+
+def test_full_covariance_is_the_exact_posterior(float64):
+    steps = 2000
+    optimizer = make_optimizer(learning_rate=0.03, schedule="cosine", total_steps=steps)
+    model = regression(posterior=FullRank(), scale=1.0)
+    fit = vi.fit(
+        model, (X, Y), objective=vi.ELBO(16, estimator="stl"), optimizer=optimizer, epochs=steps, key=jax.random.key(1)
+    )
+    assert fit.monte_carlo == ("weights",)  # sticking the landing takes draws
+    q = fit.model.posterior
+    np.testing.assert_allclose(q.mean().w, MEAN, atol=1e-4)
+    np.testing.assert_allclose(np.sqrt(q.family(q.parameters).variance), FULL_SCALE, atol=1e-4)
+    assert 6 * fit.history["elbo"][-1] == pytest.approx(EVIDENCE, abs=1e-3)
+
+
+def test_the_bound_does_not_depend_on_the_batch_size(float64):
+    """The mean over all halves of the data is that of the whole. With a KL by the batch's size it would be 3.4 less."""
+    model = regression(estimator="local", scale=1.0)
+    objective = vi.ELBO(200_000)
+    whole = loss_and_gradient(model, (jnp.asarray(X), jnp.asarray(Y)), jax.random.key(0), objective=objective)[1]
+    halves = [
+        loss_and_gradient(
+            model, (jnp.asarray(X[half]), jnp.asarray(Y[half])), jax.random.key(i), num_data=6, objective=objective
+        )[1]
+        for i, half in enumerate((slice(0, 3), slice(3, 6)))
+    ]
+    assert float(halves[0]["kl"]) == float(halves[1]["kl"]) == float(whole["kl"])
+    assert np.mean([half["elbo"] for half in halves]) == pytest.approx(float(whole["elbo"]), abs=5e-3)
+    np.testing.assert_allclose(6 * whole["elbo"], exact_elbo(model.posterior), atol=0.03)
+
+
+NETWORKS = {
+    "mlp": (lambda key: MLP((3,), (2,), (4,), key=key), (5, 3)),
+    "equinox": (lambda key: vi.batched(eqx.nn.MLP(3, 2, 4, 1, key=key)), (5, 3)),
+    "convolution": (lambda key: ConvEncoder((6, 6), 2, (3,), key=key), (5, 6, 6)),
+    "function": (lambda key: vi.Applied(lambda w, x: jnp.tanh(x @ w["a"]), {"a": jnp.ones((3, 2))}), (5, 3)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_kl_is_the_sum_over_all_arrays_by_the_number_of_data(float64, name):
+    make, shape = NETWORKS[name]
+    model = vi.BayesianNetwork(make(jax.random.key(0)), vl.Categorical(), vd.Normal(0.3, 2.0), key=jax.random.key(1))
+    x, y = jnp.ones(shape), jnp.zeros(len(jnp.ones(shape)))
+    metrics = loss_and_gradient(model, (x, y), jax.random.key(2), num_data=1000)[1]
+    q = model.posterior
+    locs, scales = jax.tree.leaves(q.loc), [np.exp(s) for s in jax.tree.leaves(q.log_scale)]
+    kl = sum(
+        (np.log(2 / s) + (s**2 + (np.asarray(m) - 0.3) ** 2) / 8 - 0.5).sum() for m, s in zip(locs, scales, strict=True)
+    )
+    assert float(metrics["kl"]) == pytest.approx(kl / 1000, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["mlp", "convolution"])
+def test_estimators_agree_in_the_mean_of_the_gradient_and_not_in_its_noise(float64, name):
+    make, shape = NETWORKS[name]
+    network = make(jax.random.key(0))
+    x = jax.random.normal(jax.random.key(5), (24, *shape[1:]))
+    y = jnp.arange(24.0) % 2
+    gradients = {}
+    for estimator in ("weights", "local", "flipout"):
+        model = vi.BayesianNetwork(network, vl.Categorical(), estimator=estimator, scale=0.5, key=jax.random.key(1))
+        draw = jax.jit(jax.vmap(lambda key, model=model: loss_and_gradient(model, (x, y), key)[2].posterior.loc))
+        each = draw(jax.random.split(jax.random.key(2), 2000))
+        gradients[estimator] = np.concatenate([leaf.reshape(2000, -1) for leaf in jax.tree.leaves(each)], axis=1)
+    means = {name: g.mean(0) for name, g in gradients.items()}
+    noise = {name: g.var(0).sum() for name, g in gradients.items()}
+    for estimator in ("local", "flipout"):
+        error = np.sqrt((gradients["weights"].var(0) + gradients[estimator].var(0)) / 2000)
+        assert np.abs((means[estimator] - means["weights"]) / (error + 1e-12)).max() < 5
+    assert noise["local"] < 0.5 * noise["weights"]
+    assert noise["local"] < noise["flipout"] < 0.8 * noise["weights"]
+
+
+def test_some_arrays_stay_point_estimates():
+    network = MLP((3,), (2,), (4,), key=jax.random.key(0))
+    last = vi.BayesianNetwork(network, vl.Categorical(), random=lambda net: net.layers[-1], key=jax.random.key(1))
+    assert list(last.ways(np.ones((1, 3)))) == ["layers[1].weight", "layers[1].bias"]
+    biases = jax.tree.map(lambda leaf: leaf.ndim == 1, network)
+    assert list(
+        vi.BayesianNetwork(network, vl.Categorical(), random=biases, key=jax.random.key(1)).ways(np.ones((1, 3)))
+    ) == [
+        "layers[0].bias",
+        "layers[1].bias",
+    ]
+    fit = vi.fit(last, (np.ones((8, 3), np.float32), np.arange(8) % 2), epochs=2, key=jax.random.key(2))
+    assert not np.array_equal(fit.model.network(fit.model.posterior.mean()).layers[0].weight, network.layers[0].weight)
+
+
+PRIORS = {
+    "fan in": (FanInPrior(2.0), [1.0, 2.0, 2 / 5**0.5, 2.0]),
+    "learned": (LearnedPrior(0.5), [0.5] * 4),
+}
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_priors_of_each_array(name):
+    prior, scales = PRIORS[name]
+    model = vi.BayesianNetwork(
+        MLP((4,), (2,), (5,), key=jax.random.key(0)), vl.Categorical(), prior, key=jax.random.key(0)
+    )
+    np.testing.assert_allclose([p.scale for p in model.prior(model.posterior.mean())], scales, rtol=1e-6)
+
+
+def test_a_learned_prior_ends_at_the_size_of_the_weights(float64):
+    """At the optimum s² is the mean of E[w²] over an array (MacKay 1992)."""
+    model = regression(prior=LearnedPrior(1.0), estimator="local")
+    optimizer = make_optimizer(learning_rate=0.03, schedule="cosine", total_steps=2000)
+    fit = vi.fit(model, (X, Y), objective=vi.ELBO(8), optimizer=optimizer, epochs=2000, key=jax.random.key(1))
+    q, (prior,) = fit.model.posterior, fit.model.prior(model.posterior.mean())
+    assert float(prior.scale) ** 2 == pytest.approx(np.mean(q.loc.w**2 + np.exp(2 * q.log_scale.w)), rel=0.01)
+
+
+def test_a_prior_without_a_closed_form_is_estimated_from_draws(float64):
+    """A scale mixture (Blundell et al. 2015), of which both parts are the same, has the KL of its part."""
+    mixing = vd.Categorical(probs=jnp.array([0.25, 0.75]))
+    mixture = vd.MixtureSameFamily(mixing, vd.Normal(jnp.zeros(2), jnp.ones(2)))
+    data = (jnp.asarray(X), jnp.asarray(Y))
+    objective = vi.ELBO(100_000)
+    for estimator in ("local", "weights"):
+        sampled = loss_and_gradient(
+            regression(prior=mixture, estimator=estimator, scale=1.0), data, jax.random.key(0), objective=objective
+        )[1]
+        exact = loss_and_gradient(regression(estimator=estimator, scale=1.0), data, jax.random.key(0))[1]
+        assert float(sampled["kl"]) == pytest.approx(float(exact["kl"]), abs=5e-3)
+
+
+@pytest.mark.parametrize("family", [LowRank(2), FullRank(), MeanField()], ids=lambda family: type(family).__name__)
+def test_families_over_weights_are_densities_with_their_kl(float64, family):
+    model = regression(posterior=family, scale=1.0)
+    q, prior = model.posterior, model.prior(model.posterior.mean())
+    draws = q.sample(jax.random.key(0), 200_000)
+    log_ratio = q.log_prob(draws) - jax.scipy.stats.norm.logpdf(draws.w).sum(-1)
+    assert q.kl(prior).sum() == pytest.approx(float(log_ratio.mean()), abs=5 * float(log_ratio.std()) / 200_000**0.5)
+    np.testing.assert_allclose(draws.w.mean(0), q.mean().w, atol=0.01)
+
+
+# --- predictions -----------------------------------------------------------------------------------------------------
+
+
+def fixed_regression():
+    """The regression at its mean-field optimum."""
+    model = regression()
+    where = lambda m: (m.posterior.loc.w, m.posterior.log_scale.w)  # noqa: E731
+    return eqx.tree_at(where, model, (jnp.asarray(MEAN), jnp.log(jnp.asarray(SCALE))))
+
+
+def test_predictions_of_a_linear_network_are_exact(float64):
+    model, x = fixed_regression(), np.array([[1, 0.5], [1, -3.0], [0, 0]])
+    pred = model.predict(x, 20_000, key=jax.random.key(0))
+    variance = x**2 @ np.square(SCALE)
+    np.testing.assert_allclose(pred.mean, x @ np.array(MEAN), atol=0.02)
+    np.testing.assert_allclose(pred.epistemic, variance, rtol=0.05, atol=1e-12)
+    np.testing.assert_allclose(pred.aleatoric, 0.25, rtol=1e-9)
+    np.testing.assert_allclose(pred.total, pred.aleatoric + pred.epistemic, rtol=1e-9)
+    np.testing.assert_allclose(pred.variance, pred.total)
+    y = np.array([0.0, -2, 0.3])
+    exact = vd.Normal(x @ np.array(MEAN), np.sqrt(variance + 0.25)).log_prob(y)
+    np.testing.assert_allclose(log_predictive(model, x, y, 20_000, key=jax.random.key(1)), exact, atol=0.02)
+    drawn = sample_predictive(model, x, 20_000, key=jax.random.key(2))
+    assert drawn.shape == (20_000, 3)
+    np.testing.assert_allclose(drawn.var(0), variance + 0.25, rtol=0.05)
+
+
+def test_uncertainty_of_classes_is_entropy_and_its_two_parts():
+    """A network that is sure of one class under one draw and of the other under another knows nothing but its
+    ignorance; one that is torn under each draw knows that y is noise."""
+    network = Linear(jnp.zeros((2, 2)))
+    model = vi.BayesianNetwork(network, vl.Categorical(), scale=1.0, key=jax.random.key(0))
+    wide = eqx.tree_at(lambda m: m.posterior.log_scale.w, model, jnp.full((2, 2), np.log(1e4)))
+    pred = wide.predict(np.array([[1.0, 0.0]]), 2000, key=jax.random.key(1))
+    np.testing.assert_allclose([pred.total, pred.epistemic], np.log(2), atol=0.01)
+    np.testing.assert_allclose(pred.aleatoric, 0, atol=0.01)
+    sure = eqx.tree_at(lambda m: m.posterior.log_scale.w, model, jnp.full((2, 2), np.log(1e-6)))
+    pred = sure.predict(np.array([[1.0, 0.0]]), 50, key=jax.random.key(1))
+    np.testing.assert_allclose([pred.total, pred.aleatoric], np.log(2), atol=1e-5)
+    np.testing.assert_allclose(pred.epistemic, 0, atol=1e-5)
+    assert pred.mean.shape == pred.variance.shape == (1, 2)
+    assert pred.total.shape == (1,)
+
+
+def test_two_classes_by_one_logit_are_as_by_two():
+    logits = jnp.array([[0.0, 0.7], [0.0, -0.2]])
+    two = vi.BayesianNetwork(Linear(logits), vl.Categorical(), scale=1e-6, key=jax.random.key(0))
+    one = vi.BayesianNetwork(Linear(logits[:, 1]), vl.Bernoulli(), scale=1e-6, key=jax.random.key(0))
+    x = np.eye(2)
+    a, b = (model.predict(x, 3, key=jax.random.key(0)) for model in (two, one))
+    np.testing.assert_allclose(a.mean[:, 1], b.mean, rtol=1e-4)
+    np.testing.assert_allclose(a.total, b.total, rtol=1e-4)
+    np.testing.assert_allclose(a.variance[:, 1], b.variance, rtol=1e-4)
+
+
+def test_a_row_is_predicted_alike_alone_and_among_others():
+    model = fixed_regression()
+    x = np.random.default_rng(0).normal(size=(1500, 2)).astype(np.float32)
+    together, alone = (model.predict(rows, 5, key=jax.random.key(0)) for rows in (x, x[1400:1401]))
+    np.testing.assert_allclose(together.mean[1400], alone.mean[0], rtol=1e-5)
+    np.testing.assert_allclose(together.epistemic[1400], alone.epistemic[0], rtol=1e-4)
+
+
+# --- ensembles -------------------------------------------------------------------------------------------------------
+
+
+def test_members_are_fitted_as_if_each_were_alone(float64):
+    """Plain gradient descent: with a share of the gradient, a member would make a third of the way."""
+    members = [regression(estimator="local", scale=s) for s in (0.5, 1.0, 2.0)]
+    ensemble, optimizer = vi.Ensemble(members), optax.sgd(0.01)
+    fit = vi.fit(ensemble, (X, Y), objective=vi.ELBO(2000), optimizer=optimizer, epochs=20, key=jax.random.key(0))
+    for i, member in enumerate(members):
+        alone = vi.fit(member, (X, Y), objective=vi.ELBO(2000), optimizer=optimizer, epochs=20, key=jax.random.key(i))
+        np.testing.assert_allclose(fit.model[i].posterior.loc.w, alone.model.posterior.loc.w, atol=0.01)
+        np.testing.assert_allclose(fit.model[i].posterior.log_scale.w, alone.model.posterior.log_scale.w, atol=0.01)
+
+
+def test_members_may_have_data_of_their_own():
+    x, y = np.stack([X, 2 * X], 1), np.stack([Y, Y + 1], 1)
+    ensemble = vi.Ensemble([regression(), regression()], own_data=True)
+    fit = vi.fit(ensemble, (x, y), optimizer=make_optimizer(learning_rate=0.05), epochs=300, key=jax.random.key(0))
+    np.testing.assert_allclose(fit.model[0].posterior.loc.w, MEAN, atol=0.1)
+    np.testing.assert_allclose(fit.model[1].posterior.loc.w, np.linalg.lstsq(2 * X, Y + 1)[0], atol=0.15)
+
+
+def test_an_ensemble_predicts_the_mixture_of_its_members():
+    members = [regression(scale=1e-6), regression(scale=1e-6)]
+    members[1] = eqx.tree_at(lambda m: m.posterior.loc.w, members[1], jnp.array([2.1, 0.1]))
+    pred = vi.Ensemble(members).predict(np.array([[1.0, 0.0]]), 4, key=jax.random.key(0))
+    np.testing.assert_allclose(pred.mean, 1.1, rtol=1e-5)  # of 0.1 and 2.1
+    np.testing.assert_allclose(pred.epistemic, 1.0, rtol=1e-4)
+    np.testing.assert_allclose(pred.aleatoric, 0.25, rtol=1e-5)
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+class Counts(eqx.Module):
+    n: jax.Array
+
+    def __call__(self, x):
+        return x
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: vi.BayesianNetwork(Counts(jnp.arange(3)), vl.Categorical(), key=jax.random.key(0)), "no float arrays"),
+        (lambda: vi.BayesianNetwork(lambda x: x, vl.Categorical(), key=jax.random.key(0)), "no float arrays"),
+        (lambda: regression(estimator="locale"), "Did you mean 'local'"),
+        (lambda: regression(posterior=FullRank(), estimator="local"), "estimator='weights'"),
+        (lambda: regression(posterior=vi.posteriors.Laplace()), "Laplace is for infer"),
+        (lambda: regression(prior=vd.Normal(jnp.zeros(3), 1.0)), "expected the prior of one weight"),
+        (lambda: vi.Ensemble([]), "needs members"),
+        (lambda: vi.Ensemble([regression(), regression(posterior=FullRank())]), "one structure"),
+        (lambda: regression().predict(np.zeros((0, 2)), key=jax.random.key(0)), "at least one row"),
+        (lambda: ivon(num_data=6).init(eqx.filter(regression(posterior=FullRank()), eqx.is_array)), "mean-field"),
+    ],
+)
+def test_what_is_refused(make, message):
+    with pytest.raises(vi.InputError, match=message):
+        make()
+
+
+def test_an_output_of_the_wrong_width_is_refused():
+    network = MLP((2,), (3,), (), key=jax.random.key(0))
+    with pytest.raises(vi.InputError, match=r"needs outputs of shape \(2,\) .* the network gives \(3,\)"):
+        vi.fit(
+            vi.BayesianNetwork(network, vl.HeteroscedasticGaussian(), key=jax.random.key(0)),
+            (X, Y),
+            epochs=1,
+            key=jax.random.key(0),
+        )
+
+
+def test_weights_have_no_importance_weighted_bound_from_batches():
+    with pytest.raises(vi.InputError, match="Use ELBO"):
+        vi.fit(regression(), (X, Y), objective=vi.IWAE(5), epochs=1, key=jax.random.key(0))
