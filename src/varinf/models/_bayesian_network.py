@@ -204,7 +204,7 @@ def _marks(network: PyTree, random: Callable[[Any], Any] | PyTree[bool] | None) 
     floats = trainable(network)
     if random is None:
         return floats
-    if callable(random):
+    if jax.tree.structure(random) != jax.tree.structure(network):  # a function: trees like networks are callable too
         none = jax.tree.map(lambda _: False, network)
         random = eqx.tree_at(random, none, replace_fn=lambda part: jax.tree.map(lambda _: True, part))
     return jax.tree.map(lambda is_float, chosen: is_float and bool(chosen), floats, random)
