@@ -1,8 +1,14 @@
+from ._calibration import Calibration as Calibration
+from ._calibration import Reliability as Reliability
+from ._calibration import Selective as Selective
+from ._calibration import calibration as calibration
 from ._codes import Codes as Codes
 from ._codes import decode as decode
 from ._codes import encode as encode
 from ._codes import event_shape as event_shape
 from ._codes import prior_of as prior_of
+from ._coverage import Coverage as Coverage
+from ._coverage import coverage as coverage
 from ._elbo import Bound as Bound
 from ._elbo import elbo as elbo
 from ._log_likelihood import LogLikelihood as LogLikelihood

@@ -1,11 +1,16 @@
 from ._codes import codes as codes
+from ._coverage import coverage as coverage
 from ._grid import grid as grid
 from ._loss_curves import loss_curves as loss_curves
 from ._manifold import manifold as manifold
 from ._progress import progress as progress
 from ._readme_picture import readme_picture as readme_picture
 from ._reconstructions import reconstructions as reconstructions
+from ._reliability import reliability as reliability
 from ._samples import samples as samples
+from ._selective import selective as selective
 from ._tiles import mean_range as mean_range
 from ._traversals import traversals as traversals
+from ._uncertain_inputs import uncertain_inputs as uncertain_inputs
+from ._uncertainties import uncertainties as uncertainties
 from ._write_pictures import write_pictures as write_pictures

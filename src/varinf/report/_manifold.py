@@ -6,6 +6,7 @@ import numpy as np
 from varinf.evaluate import decode, event_shape
 from varinf.report._latents import at_sigmas, latent_dim, quantiles
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
+from varinf.report._style import FAINT
 from varinf.report._tiles import Limits, mean_range, resized, tile, tiling, visible
 
 
@@ -28,9 +29,9 @@ def manifold(model: Any, path: str | Path, *, limits: Limits | None = None) -> P
     sheet, top = Sheet(), MARGIN + TITLE_HEIGHT
     sheet.title("Means of p(x | z) over the quantiles of the prior, 1 % to 99 %")
     right, bottom = sheet.image(manifold_pixels(model, limits), MARGIN + 30, top)
-    sheet.label("z₁  →", right, bottom + 18, faint=True)
-    sheet.label("z₂", MARGIN + 20, top + 10, faint=True)
-    sheet.label("↑", MARGIN + 18, top + 34, faint=True)
+    sheet.label("z₁  →", right, bottom + 18, colour=FAINT)
+    sheet.label("z₂", MARGIN + 20, top + 10, colour=FAINT)
+    sheet.label("↑", MARGIN + 18, top + 34, colour=FAINT)
     return sheet.save(path, bottom=22)
 
 

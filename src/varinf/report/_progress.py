@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
+from varinf.report._style import FAINT
 from varinf.report._tiles import Limits, resized, tile, tiling, value_range, visible
 
 _MOST = 8
@@ -28,7 +29,7 @@ def progress(snapshots: Sequence[tuple[int, np.ndarray]], path: str | Path, *, l
     sheet.title("Samples during training: means of p(x | z) at the same z")
     for epoch, images in (snapshots[i] for i in evenly_in_log([epoch for epoch, _ in snapshots])):
         tiles = resized(visible(images[: size.columns], limits))
-        sheet.label(f"epoch {epoch}", left - 10, top + size.height / 2, faint=True)
+        sheet.label(f"epoch {epoch}", left - 10, top + size.height / 2, colour=FAINT)
         _, bottom = sheet.image(tile(tiles[None]), left, top)
         top = bottom + 2
     return sheet.save(path, min_width=520)

@@ -7,7 +7,7 @@ import numpy as np
 from varinf.evaluate import decode, encode
 from varinf.report._columns import column_axes
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
-from varinf.report._style import HAIR, SINGLE, save, span
+from varinf.report._style import FAINT, HAIR, SINGLE, save, span
 from varinf.report._tiles import Limits, data_range, mean_range, resized, tile, tiling, visible
 
 
@@ -45,7 +45,7 @@ def reconstructions(
     for start in range(0, count, size.columns):
         for name, tiles in zip(("data", "reconstruction"), both, strict=True):
             line = tiles[start : start + size.columns]
-            sheet.label(name, left - 10, top + size.height / 2, faint=True)
+            sheet.label(name, left - 10, top + size.height / 2, colour=FAINT)
             _, bottom = sheet.image(tile(line[None]), left, top)
             top = bottom + 2
         top += 14

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from varinf.report._style import FAINT, INK, LABEL, TITLE, Block, new_figure, save, write
+from varinf.report._style import INK, LABEL, TITLE, Block, new_figure, save, write
 
 MARGIN = 24
 TITLE_HEIGHT = 40
@@ -26,9 +26,10 @@ class Sheet:
         """A line at the top."""
         self._texts.append((left, MARGIN + 6, text, {"size": TITLE, "colour": INK, "va": "center"}))
 
-    def label(self, text: str, x: float, y: float, *, align: str = "right", size: float = LABEL, faint=False) -> None:
+    def label(
+        self, text: str, x: float, y: float, *, align: str = "right", size: float = LABEL, colour: str = INK
+    ) -> None:
         """A few words, centred in height on y."""
-        colour = FAINT if faint else INK
         self._texts.append((x, y, text, {"size": size, "colour": colour, "va": "center", "ha": align}))
 
     def save(self, path: str | Path, *, min_width: int = 0, bottom: int = 0) -> Path:

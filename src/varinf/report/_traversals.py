@@ -6,6 +6,7 @@ import numpy as np
 from varinf.evaluate import Codes, decode, encode, event_shape
 from varinf.report._latents import at_sigmas
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
+from varinf.report._style import FAINT
 from varinf.report._tiles import Limits, mean_range, resized, tile, tiling, visible
 
 ACTIVE = 0.01
@@ -53,12 +54,12 @@ def draw_traversals(model: Any, encoded: Codes, path: str | Path, limits: Limits
     sheet.image(tile(tiles), left, top)
     for i, step in enumerate(steps):
         name = f"{step:+.3g}" if step else "0"
-        sheet.label(name.replace("-", "−"), left + i * (width + 2) + width / 2, top - 14, align="center", faint=True)
+        sheet.label(name.replace("-", "−"), left + i * (width + 2) + width / 2, top - 14, align="center", colour=FAINT)
     for i, latent in enumerate(chosen):
         middle = top + i * (height + 2) + height / 2
         sheet.label(f"z{_subscript(latent + 1)}", MARGIN, middle, align="left")
         worth = f"var {activity[latent]:.2f}" if encoded.kl is None else f"{encoded.kl[latent]:.2f} nats"
-        sheet.label(worth, left - 10, middle, faint=True)
+        sheet.label(worth, left - 10, middle, colour=FAINT)
     return sheet.save(path)
 
 
