@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from varinf import data
-from varinf.choice import choose
+from varinf.choice import choose, choose_network
 from varinf.config import make_settings
 from varinf.errors import InputError
 
@@ -61,3 +61,36 @@ def test_about_2500_steps_within_bounds(count, epochs):
 def test_a_setting_that_the_likelihood_has_no_use_for(options):
     with pytest.raises(InputError, match="--binarize is for a bernoulli likelihood, and this one is gaussian"):
         chosen(GREY / 255, **options)
+
+
+# --- networks ------------------------------------------------------------------------------------------------------
+
+
+def chosen_network(x, num_classes, **options):
+    source = data.source(x)
+    return choose_network(make_settings(options), source.spec, data.summarize(source), num_classes)
+
+
+@pytest.mark.parametrize(
+    ("x", "num_classes", "likelihood", "hidden"),
+    [
+        (RNG.normal(size=(20, 3)), None, "gaussian", (100,)),
+        (RNG.normal(size=(20, 3)), 4, "categorical", (100,)),
+        (GREY, 4, "categorical", (400, 400)),
+    ],
+)
+def test_of_a_network_by_the_kind_of_data(x, num_classes, likelihood, hidden):
+    options = {"model": "regressor" if num_classes is None else "classifier"}
+    choice = chosen_network(x, num_classes, **options)
+    assert (choice.model["likelihood"], choice.model["hidden"]) == (likelihood, hidden)
+    assert choice.model["num_values"] == num_classes
+    assert any(line.startswith(f"hidden {','.join(map(str, hidden))}, for ") for line in choice.spoken)
+    # what the classes are is no choice
+    assert any(line.startswith("likelihood") for line in choice.spoken) == (num_classes is None)
+    # a convolution has sizes of its own
+    assert chosen_network(x, num_classes, network="conv", **options).model["hidden"] is None
+
+
+def test_of_a_network_about_3000_steps():
+    choice = chosen_network(np.zeros((64 * 30, 1)), 2, model="classifier")
+    assert (choice.batch_size, choice.epochs, choice.patience) == (64, 100, 25)

@@ -67,3 +67,14 @@ def test_a_number_is_read_from_the_letters_of_an_option():
 def test_a_path_that_toml_cannot_hold():
     with pytest.raises(InputError, match="UTF-8"):
         dump_settings(make_settings({"source": str(Path("a\udcff"))}))
+
+
+def test_what_is_for_another_kind_of_model_is_neither_taken_nor_kept(tmp_path):
+    with pytest.raises(InputError, match=r"^--latent-dim is for a vae, and the model is a classifier; leave it out"):
+        make_settings({"model": "classifier", "latent_dim": 16})
+    file = tmp_path / "my.toml"
+    file.write_bytes(dump_settings(make_settings({"model": "regressor", "target": "price", "prior_scale": 2.0})))
+    assert "latent_dim" not in file.read_text()
+    assert load_settings(file).model.prior_scale == 2
+    with pytest.raises(InputError, match=r"^setting target is for a classifier or regressor, and the model is a vae"):
+        make_settings({"model": "vae"}, file)

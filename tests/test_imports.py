@@ -14,7 +14,7 @@ ROOMS = [
     {"likelihoods", "posteriors", "objectives"},
     {"models"},
     {"train", "inference", "evaluate"},
-    {"config", "run", "choice", "job"},
+    {"config", "run", "choice", "kinds", "job"},
     {"estimators", "report"},
     {"cli"},
 ]

@@ -6,18 +6,23 @@ from typing import Any, NamedTuple
 from varinf.config import Settings
 from varinf.data import Spec, Summary
 from varinf.errors import InputError
-from varinf.likelihoods import LIKELIHOOD_OF
+from varinf.likelihoods import LIKELIHOOD_OF, NUMBER_LIKELIHOODS
 
 _STEPS = 2_500  # a default fit has about so many, within these numbers of epochs
 _EPOCHS = (20, 1000)
 _BATCH_SIZE, _SMALL_BATCH_SIZE, _SMALL = 128, 64, 4096  # the small one below so many rows
+
+# of networks that predict
+_NETWORK_STEPS, _NETWORK_BATCH_SIZE = 3_000, 64
+_HIDDEN = {"table": (100,), "images": (400, 400)}
+_PRIOR_SCALE = 1.0
 
 
 class Choice(NamedTuple):
     """Settings with nothing left open.
 
     Attributes:
-        model: keyword arguments of `VAE.build`, without data and key.
+        model: keyword arguments of the model's `build`, without data and key.
         batch_size: rows in a step.
         epochs: passes over the data.
         patience: epochs to wait for a better bound on the held-out rows.
@@ -54,21 +59,68 @@ def choose(settings: Settings, spec: Spec, summary: Summary) -> Choice:
     if binarize is None and likelihood == LIKELIHOOD_OF["binarize"] and spec.max_value and not summary.binary:
         binarize = "dynamic"
         spoken.append(f"binarize dynamic: a pixel is white with probability value/{scale:g}, drawn anew at each visit")
-    train = settings.train
-    batch_size = train.batch_size or min(_SMALL_BATCH_SIZE if summary.count < _SMALL else _BATCH_SIZE, summary.count)
-    epochs = train.epochs
-    if epochs is None:
-        per_epoch = math.ceil(summary.count / batch_size)
-        epochs = min(max(_EPOCHS[0], round(_STEPS / per_epoch)), _EPOCHS[1])
-        spoken.append(f"epochs {epochs}, about {epochs * per_epoch:,} steps of {batch_size} rows")
-    patience = train.patience or max(5, epochs // 4)
-    model = given.model_dump() | {
+    batch_size = settings.train.batch_size
+    if batch_size is None:
+        batch_size = min(_SMALL_BATCH_SIZE if summary.count < _SMALL else _BATCH_SIZE, summary.count)
+    epochs, patience = _epochs(settings, summary.count, batch_size, _STEPS, spoken)
+    model = given.model_dump(exclude={"model", "weight_draws", "prior_scale"}) | {
         "event_shape": spec.shape,
         "likelihood": likelihood,
         "binarize": binarize,
         "scale": scale,
     }
     return Choice(model, batch_size, epochs, patience, tuple(spoken))
+
+
+def choose_network(settings: Settings, spec: Spec, summary: Summary, num_classes: int | None) -> Choice:
+    """Choose what the settings leave open of a network that predicts a class or a number.
+
+    Args:
+        settings: of the run.
+        spec: of a row of inputs.
+        summary: of the training rows' inputs.
+        num_classes: how many classes there are; None for a number.
+
+    Raises:
+        InputError: a likelihood of no number, or a setting that it has no use for.
+    """
+    given, spoken = settings.model, []
+    likelihood = "categorical" if num_classes is not None else given.likelihood
+    if likelihood is None:
+        likelihood = "gaussian"
+        spoken.append("likelihood gaussian: noise of one size for all rows, which is learned")
+    if num_classes is None:
+        NUMBER_LIKELIHOODS.check(likelihood)
+    _refuse(likelihood, variance=given.variance)
+    hidden = given.hidden
+    if hidden is None and given.network == "mlp":
+        hidden = _HIDDEN[spec.kind]
+        spoken.append(f"hidden {','.join(map(str, hidden))}, for {'a table' if spec.kind == 'table' else 'images'}")
+    batch_size = settings.train.batch_size or min(_NETWORK_BATCH_SIZE, summary.count)
+    epochs, patience = _epochs(settings, summary.count, batch_size, _NETWORK_STEPS, spoken)
+    model = {
+        "event_shape": spec.shape,
+        "likelihood": likelihood,
+        "num_values": num_classes,
+        "variance": given.variance,
+        "hidden": hidden,
+        "network": given.network,
+        "activation": given.activation,
+        "posterior": given.posterior,
+        "estimator": given.weight_draws,
+        "prior_scale": _PRIOR_SCALE if given.prior_scale is None else given.prior_scale,
+    }
+    return Choice(model, batch_size, epochs, patience, tuple(spoken))
+
+
+def _epochs(settings: Settings, count: int, batch_size: int, steps: int, spoken: list[str]) -> tuple[int, int]:
+    """Epochs, and how many to wait for a better bound, of a fit of about so many steps."""
+    train, epochs = settings.train, settings.train.epochs
+    if epochs is None:
+        per_epoch = math.ceil(count / batch_size)
+        epochs = min(max(_EPOCHS[0], round(steps / per_epoch)), _EPOCHS[1])
+        spoken.append(f"epochs {epochs}, about {epochs * per_epoch:,} steps of {batch_size} rows")
+    return epochs, train.patience or max(5, epochs // 4)
 
 
 def _refuse(likelihood: str, **given: str | float | None) -> None:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from varinf._checks import known
 from varinf._table import Table
 from varinf.errors import InputError
+from varinf.kinds import KINDS, KINDS_OF
 from varinf.likelihoods import LIKELIHOODS
 from varinf.networks import ACTIVATIONS, NETWORKS
 from varinf.objectives import OBJECTIVES
@@ -51,6 +52,7 @@ class DataSettings(_Section):
     test: str | None = None
     array: str | None = None
     label: str | None = None
+    target: str | None = None
     resize: tuple[_Positive, _Positive] | None = None
     held_out: float = Field(default=0.2, gt=0, lt=1)
 
@@ -58,6 +60,7 @@ class DataSettings(_Section):
 class ModelSettings(_Section):
     """The model. What is None is chosen by the kind of data."""
 
+    model: Annotated[str, _one_of(KINDS)] = "vae"
     latent_dim: _Positive = 16
     hidden: tuple[_Positive, ...] | None = None
     network: Annotated[str, _one_of(NETWORKS)] = "mlp"
@@ -67,6 +70,8 @@ class ModelSettings(_Section):
     binarize: Annotated[str, _choice("way to binarize", "dynamic", "threshold", "none")] | None = None
     variance: Annotated[str | float, AfterValidator(_check_variance)] | None = None
     precision: Annotated[str, _choice("precision", "float32", "bfloat16")] = "float32"
+    prior_scale: float | None = Field(default=None, gt=0)
+    weight_draws: Annotated[str, _choice("way to draw weights", "auto", "local", "flipout", "weights")] = "auto"
 
 
 class ObjectiveSettings(_Section):
@@ -132,13 +137,17 @@ def load_settings(file: Path) -> Settings:
 
 
 def dump_settings(settings: Settings) -> bytes:
-    """Settings as TOML. What is left to be chosen by the data is left out.
+    """Settings as TOML. What is left to be chosen by the data is left out, and what is for other kinds of model.
 
     Raises:
         InputError: a path that is no UTF-8, which TOML cannot hold.
     """
     try:
-        return tomli_w.dumps(settings.model_dump(exclude_none=True, mode="json")).encode()
+        sections = settings.model_dump(exclude_none=True, mode="json")
+        for section in sections.values():
+            for name in [name for name in section if not _means_something(name, settings)]:
+                del section[name]
+        return tomli_w.dumps(sections).encode()
     except UnicodeEncodeError as error:
         raise InputError(f"expected paths in UTF-8, got {error.object!r}; rename it") from None
 
@@ -162,7 +171,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _validated(sections: dict[str, Any], options: Iterable[str] = ()) -> Settings:
     """Settings from values; a complaint about one of `options` calls it as the command line does."""
     try:
-        return Settings.model_validate(sections)
+        settings = Settings.model_validate(sections)
     except ValidationError as error:
         first = error.errors()[0]
         place = [str(part) for part in first["loc"]]
@@ -172,8 +181,23 @@ def _validated(sections: dict[str, Any], options: Iterable[str] = ()) -> Setting
             "expected less", "expected a number less"
         )
         came = "" if first["type"] == "value_error" else f", got {first['input']!r}"
-        what = f"--{name.replace('_', '-')}" if name in options else f"setting {name}"
-        raise InputError(f"{what}: {message[0].lower()}{message[1:]}{came}") from None
+        raise InputError(f"{_called(name, options)}: {message[0].lower()}{message[1:]}{came}") from None
+    for name in [name for section in sections.values() for name in section]:
+        if not _means_something(name, settings):
+            raise InputError(
+                f"{_called(name, options)} is for a {' or '.join(KINDS_OF[name])}, and the model is a "
+                f"{settings.model.model}; leave it out, or add --model {KINDS_OF[name][0]}"
+            )
+    return settings
+
+
+def _means_something(name: str, settings: Settings) -> bool:
+    kind = settings.model.model
+    return kind in KINDS_OF.get(name, (kind,))
+
+
+def _called(name: str, options: Iterable[str]) -> str:
+    return f"--{name.replace('_', '-')}" if name in options else f"setting {name}"
 
 
 def _fields(section: str) -> dict[str, Any]:

@@ -4,35 +4,30 @@ import inspect
 import io
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from varinf import data, evaluate, likelihoods, models, objectives, train
+from varinf import data, models, objectives, train
 from varinf._files import write_file
-from varinf.choice import Choice, choose
+from varinf.choice import Choice
 from varinf.config import Settings
 from varinf.errors import InputError
+from varinf.kinds import KINDS, AbstractKind, AbstractNetwork, RunData, Target, inputs, one_spec
+from varinf.kinds import between as between
+from varinf.kinds import codes as codes
+from varinf.kinds import reconstructions as reconstructions
+from varinf.kinds import samples as samples
 from varinf.run import Run
 
 _VALIDATION_ROWS = 10_000  # on which the bound is watched, of those held out
-_EVALUATION_ROWS = 1000
-_EVALUATION_SAMPLES = 1000
+_EVALUATION_ROWS = 1000  # of a kind of model that names no number of its own
+_EVALUATION_SAMPLES = 1000  # at most, behind the figures that a fit ends with
 _CHECKPOINT_SECONDS = 2.0
-_SNAPSHOTS = 10  # codes that are decoded in the course of a fit
-
-
-class RunData(NamedTuple):
-    """The rows of a run, and what a row is."""
-
-    train: data.Source
-    held_out: data.Source
-    spec: data.Spec
+_PREDICTED_ROWS = 4096  # at a time
 
 
 class Outcome(NamedTuple):
@@ -42,11 +37,13 @@ class Outcome(NamedTuple):
         fit: the fitted model, and how it came to it.
         rows: what it was fitted to.
         seconds: that it took.
+        remarks: what was said of the model.
     """
 
     fit: train.Fit
     rows: RunData
     seconds: float
+    remarks: dict[str, str]
 
 
 def open_data(settings: Settings) -> RunData:
@@ -55,10 +52,10 @@ def open_data(settings: Settings) -> RunData:
     Raises:
         InputError: no such data, or damaged, or rows of different shapes.
     """
-    given = settings.data
-    source = data.open(given.source, resize=given.resize, array=given.array, label=given.label)
+    given, column = settings.data, _label_column(settings)
+    source = data.open(given.source, resize=given.resize, array=given.array, label=column)
     if given.test is not None:
-        held_out = data.open(given.test, resize=given.resize, array=given.array, label=given.label)
+        held_out = data.open(given.test, resize=given.resize, array=given.array, label=column)
     elif data.has_split(given.source, "test"):
         held_out = data.open(given.source, split="test", resize=given.resize, array=given.array)
     else:
@@ -66,13 +63,6 @@ def open_data(settings: Settings) -> RunData:
     spec = one_spec(source)
     check_rows(held_out, spec.shape, spec.columns, "the held-out rows")
     return RunData(source, held_out, spec)
-
-
-def one_spec(source: data.Source) -> data.Spec:
-    """What a row is, of a source whose rows are single arrays, as all those that have a path are."""
-    if isinstance(source.spec, tuple):
-        raise InputError(f"expected rows of one array each, got {len(source.spec)} arrays")
-    return source.spec
 
 
 def check_rows(source: data.Source, shape: tuple[int, ...], columns: tuple[str, ...] | None, what: str) -> None:
@@ -105,16 +95,19 @@ def fit_run(run: Run, *, say: Callable[[str], None], progress: Callable[[train.B
         InputError: the data or the settings will not do.
         NonFiniteError: the loss became infinite or not a number.
     """
-    began, settings = time.monotonic(), run.settings
-    rows = open_data(settings)
+    began, settings, kind = time.monotonic(), run.settings, _kind(run)
+    rows = kind.rows(open_data(settings), settings)
     summary, held_out_summary = _summaries(rows)
-    choice = choose(settings, rows.spec, summary)
+    choice = kind.choose(settings, rows, summary)
     for line in choice.spoken:
         say(line)
     build_key, fit_key, _, snapshot_key = _keys(settings)
-    model = models.VAE.build(**choice.model, summary=summary, key=build_key)
+    model = kind.build(choice, summary, key=build_key)
     model.observation.check(held_out_summary)
-    codes = _prior_draws(model, _SNAPSHOTS, key=snapshot_key)
+    remarks = kind.remarks(model, rows)
+    for about, text in remarks.items():
+        say(f"{about} {text}")
+    snapshot, count = kind.snapshot(model, key=snapshot_key), len(rows.train)
 
     def at_boundary(boundary: train.Boundary) -> None:
         progress(boundary)
@@ -122,15 +115,15 @@ def fit_run(run: Run, *, say: Callable[[str], None], progress: Callable[[train.B
             return
         run.log(boundary.epoch, boundary.steps, boundary.metrics)
         done = boundary.epoch + 1
-        if done & (done - 1) == 0 or done == choice.epochs:
-            _write_snapshot(run.snapshots / f"epoch-{done:06d}.npy", boundary.model(), codes)
+        if snapshot is not None and (done & (done - 1) == 0 or done == choice.epochs):
+            _write_snapshot(run.snapshots / f"epoch-{done:06d}.npy", snapshot(boundary.model()))
 
     fit = train.fit(
         model,
         rows.train,
         validation=_some(rows.held_out, _VALIDATION_ROWS),
-        objective=_objective(settings, choice, summary.count),
-        optimizer=_optimizer(settings, choice, summary.count),
+        objective=_objective(settings, choice, count),
+        optimizer=_optimizer(settings, choice, count),
         batch_size=choice.batch_size,
         epochs=choice.epochs,
         patience=choice.patience,
@@ -140,16 +133,29 @@ def fit_run(run: Run, *, say: Callable[[str], None], progress: Callable[[train.B
         summary=summary,
         key=fit_key,
     )
-    run.write_history(fit.history, _steps_per_epoch(choice, summary.count))
+    run.write_history(fit.history, _steps_per_epoch(choice, count))
     models.save(fit.model, run.model)
-    return Outcome(fit, rows, time.monotonic() - began)
+    return Outcome(fit, rows, time.monotonic() - began, remarks)
 
 
 def results(run: Run, outcome: Outcome) -> dict[str, Any]:
     """The figures that a run ends with, as `Run.write_results` keeps them."""
-    spec, fit = outcome.rows.spec, outcome.fit
-    return evaluation(fit.model, outcome.rows.held_out, key=evaluation_key(run.settings)) | {
-        "row": {"shape": spec.shape, "kind": spec.kind, "max_value": spec.max_value, "columns": spec.columns},
+    fit, rows = outcome.fit, outcome.rows
+    found = _evaluation(
+        _kind(run),
+        fit.model,
+        rows.held_out,
+        rows.target,
+        num_samples=min(_EVALUATION_SAMPLES, _kind(run).num_samples),
+        key=evaluation_key(run.settings),
+    )
+    spec = rows.spec
+    found["row"] = {"shape": spec.shape, "kind": spec.kind, "max_value": spec.max_value, "columns": spec.columns}
+    if rows.target is not None:
+        found["target"] = rows.target._asdict()
+    if outcome.remarks:
+        found["remarks"] = outcome.remarks
+    return found | {
         "steps": fit.steps,
         "epochs": len(fit.history.get("elbo", [])),
         "stop_reason": fit.stop_reason,
@@ -163,45 +169,82 @@ def evaluation_key(settings: Settings) -> PRNGKeyArray:
 
 
 def evaluation(
-    model: models.VAE,
-    rows: data.Source,
+    run: Run,
+    model: Any,
+    where: str | None = None,
+    array: str | None = None,
     *,
-    num_samples: int = _EVALUATION_SAMPLES,
-    max_rows: int = _EVALUATION_ROWS,
-    key: PRNGKeyArray,
+    num_samples: int | None = None,
+    max_rows: int | None = None,
+    seed: int | None = None,
 ) -> dict[str, Any]:
-    """Figures about a model on held-out rows, per datum in nats.
+    """Figures about a finished run's model, per datum in nats.
 
     Args:
-        model: the model.
-        rows: held-out rows, of which evenly spaced ones are taken.
-        num_samples: importance samples for each row.
-        max_rows: how many rows to take.
-        key: for the draws.
+        run: a finished run.
+        model: its model.
+        where: a known name or a path; the rows that the run held out if None.
+        array: of a .npz file; as in the run's settings if None.
+        num_samples: draws behind each figure; the kind of model's own number if None.
+        max_rows: how many rows to take, evenly spaced; likewise.
+        seed: of the draws; those of the fit's own figures if None.
+
+    Raises:
+        InputError: no such data, or rows that will not do.
     """
-    check_rows(rows, evaluate.event_shape(model), None, "the rows to evaluate")
-    some, likelihood = _some(rows, max_rows), _likelihood(model)
-    # Side by side, since for small data most of the time goes into compiling them, on one core each.
-    with ThreadPoolExecutor(2) as pool:
-        bounding = pool.submit(evaluate.elbo, model, some, key=key)
-        estimate = evaluate.log_likelihood(model, some, num_samples, key=key)
-        bound = bounding.result()
-    count = len(some)
-    figures = {
-        "rows": count,
-        "held_out_rows": len(rows),
-        "elbo": float(bound.elbo.mean()),
-        "reconstruction": float(bound.reconstruction.mean()),
-        "kl": float(bound.kl.mean()),
-        "log_likelihood": float(estimate.value.mean()),
-        # of the mean over rows: the rows' own spread, in which that of the draws is contained
-        "log_likelihood_stderr": float(estimate.value.std(ddof=min(1, count - 1)) / count**0.5),
-        "num_samples": num_samples,
-        "is_log_likelihood": bool(likelihood.normalized),
-    }
-    if likelihood.discrete:
-        figures["bits_per_dimension"] = float(-figures["elbo"] / (np.prod(evaluate.event_shape(model)) * np.log(2)))
-    return figures
+    kind, target = _kind(run), _target(run)
+    if where is None:
+        opened, spec = open_data(run.settings), row_spec(run)
+        check_rows(opened.held_out, spec.shape, spec.columns, "the held-out rows")
+        rows = kind.rows(opened, run.settings).held_out
+    else:
+        rows = kind.rows_like(open_like(run, where, array), target)
+    return _evaluation(
+        kind,
+        model,
+        rows,
+        target,
+        num_samples=kind.num_samples if num_samples is None else num_samples,
+        max_rows=max_rows,
+        key=evaluation_key(run.settings) if seed is None else jax.random.key(seed),
+    )
+
+
+def predictions(
+    run: Run, model: Any, source: data.Source, *, num_samples: int | None = None, key: PRNGKeyArray
+) -> dict[str, np.ndarray]:
+    """What a finished run's network predicts of rows of inputs: columns by name.
+
+    Args:
+        run: a finished run of a network.
+        model: its model.
+        source: the rows.
+        num_samples: draws of the weights; the kind of model's own number if None.
+        key: for the draws, which are the same for all rows.
+
+    Raises:
+        InputError: rows that the model cannot observe.
+    """
+    kind, target = cast(AbstractNetwork, _kind(run)), cast(Target, _target(run))
+    model.observation.x.check(data.summarize(source))
+    count = kind.num_samples if num_samples is None else num_samples
+    parts = []
+    for start in range(0, len(source), _PREDICTED_ROWS):
+        rows = np.arange(start, min(start + _PREDICTED_ROWS, len(source)))
+        parts.append(kind.predictions(model, inputs(data.Subset(source, rows)), target, num_samples=count, key=key))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def drawing(run: Run, outcome: Outcome) -> dict[str, Any]:
+    """What `varinf.report.PICTURES` has to be told of a fit, but for the folder."""
+    kind, rows = _kind(run), outcome.rows
+    return kind.drawing(
+        outcome.fit,
+        evaluation_rows(rows.held_out, kind.max_rows),
+        rows,
+        snapshots(run),
+        key=jax.random.key(run.settings.train.seed),
+    )
 
 
 def snapshots(run: Run) -> list[tuple[int, np.ndarray]]:
@@ -209,7 +252,7 @@ def snapshots(run: Run) -> list[tuple[int, np.ndarray]]:
     return [(int(path.stem.split("-")[1]), np.load(path)) for path in sorted(run.snapshots.glob("epoch-*.npy"))]
 
 
-def load_model(run: Run) -> models.VAE:
+def load_model(run: Run) -> Any:
     """A finished run's model.
 
     Raises:
@@ -230,14 +273,14 @@ def open_like(run: Run, where: str, array: str | None = None) -> data.Source:
     Raises:
         InputError: no such data, or rows of another shape.
     """
-    given, path = run.settings.data, Path(where)
+    given, column, path = run.settings.data, _label_column(run.settings), Path(where)
     if array is None and path.suffix.lower() == ".npz":
         array = given.array
     resize = given.resize if path.is_dir() else None
     try:
-        source = data.open(where, resize=resize, array=array, label=given.label)
+        source = data.open(where, resize=resize, array=array, label=column)
     except InputError:
-        if given.label is None:
+        if column is None:
             raise
         # new rows need no labels; what else may be wrong is wrong again
         source = data.open(where, resize=resize, array=array)
@@ -258,49 +301,40 @@ def first_rows(source: data.Source, most: int) -> data.Source:
     return data.Subset(source, np.arange(min(most, len(source))))
 
 
-def evaluation_rows(source: data.Source) -> data.Source:
+def evaluation_rows(source: data.Source, most: int | None = None) -> data.Source:
     """The held-out rows that a run is evaluated on and drawn with."""
-    return _some(source, _EVALUATION_ROWS)
+    return _some(source, _EVALUATION_ROWS if most is None else most)
 
 
-def codes(model: models.VAE, source: data.Source) -> tuple[np.ndarray, np.ndarray]:
-    """Means and standard deviations of q(z | x), `[n, dim]` each.
-
-    Raises:
-        InputError: rows that the model cannot observe.
-    """
-    model.observation.check(data.summarize(source))
-    encoded = evaluate.encode(model, source)
-    return encoded.means, encoded.stds
+def _kind(run: Run) -> AbstractKind:
+    return KINDS[run.settings.model.model]()
 
 
-def reconstructions(model: models.VAE, source: data.Source) -> np.ndarray:
-    """The decoder's means at the posterior means, `[n, *event]`.
-
-    Raises:
-        InputError: rows that the model cannot observe.
-    """
-    return evaluate.decode(model, codes(model, source)[0])
-
-
-def between(model: models.VAE, source: data.Source, first: int, second: int, steps: int) -> np.ndarray:
-    """The decoder's means on the line between the codes of two rows, `[steps, *event]`.
-
-    Raises:
-        InputError: no such row.
-    """
-    for row in (first, second):
-        if not 0 <= row < len(source):
-            raise InputError(f"expected row numbers from 0 to {len(source) - 1}, got {row}")
-    (start, end), _ = codes(model, data.Subset(source, np.array([first, second])))
-    share = np.linspace(0, 1, steps)[:, None]
-    return evaluate.decode(model, (1 - share) * start + share * end)
+def _target(run: Run) -> Target | None:
+    """What a finished run's network predicts."""
+    kept = run.results().get("target")
+    if kept is None:
+        return None
+    return Target(kept["name"], None if kept["classes"] is None else tuple(kept["classes"]), kept["num_rows"])
 
 
-def samples(model: models.VAE, num_samples: int, *, mean: bool, key: PRNGKeyArray) -> np.ndarray:
-    """Draws from p(x), or the decoder's means at draws of z, `[num_samples, *event]`."""
-    with jax.enable_x64(True):
-        return np.asarray(model.sample(num_samples, key=key, mean=mean))
+def _label_column(settings: Settings) -> str | None:
+    return settings.data.label if settings.data.target is None else settings.data.target
+
+
+def _evaluation(
+    kind: AbstractKind,
+    model: Any,
+    rows: data.Source,
+    target: Target | None,
+    *,
+    num_samples: int,
+    max_rows: int | None = None,
+    key: PRNGKeyArray,
+) -> dict[str, Any]:
+    some = evaluation_rows(rows, kind.max_rows if max_rows is None else max_rows)
+    figures = kind.evaluation(model, some, target, num_samples=num_samples, key=key)
+    return {"rows": len(some), "held_out_rows": len(rows)} | figures
 
 
 def _keys(settings: Settings) -> Array:
@@ -308,24 +342,16 @@ def _keys(settings: Settings) -> Array:
     return jax.random.split(jax.random.key(settings.train.seed), 4)
 
 
-def _summaries(rows: RunData) -> tuple[data.Summary, data.Summary]:
+def _summaries(rows: RunData) -> tuple[Any, Any]:
     """Summaries of the training and the held-out rows, so that every row has been read before anything is made."""
     train, held_out = rows.train, rows.held_out
     try:
-        return cast(data.Summary, data.summarize(train)), cast(data.Summary, data.summarize(held_out))
+        return data.summarize(train), data.summarize(held_out)
     except InputError:
         # of a file that was split, what is wrong is said of the whole
         if isinstance(train, data.Subset) and isinstance(held_out, data.Subset) and train.source is held_out.source:
             data.summarize(train.source)
         raise
-
-
-def _prior_draws(model: models.VAE, count: int, *, key: PRNGKeyArray) -> Array:
-    return jnp.asarray(evaluate.prior_of(model).sample(key, (count,)))
-
-
-def _likelihood(model: models.VAE) -> likelihoods.AbstractLikelihood:
-    return cast(models.Decoder, model.decoder).likelihood
 
 
 def _steps_per_epoch(choice: Choice, count: int) -> int:
@@ -372,8 +398,8 @@ def _optimizer(settings: Settings, choice: Choice, count: int) -> Any:
     )
 
 
-def _write_snapshot(path: Path, model: models.VAE, codes: Array) -> None:
+def _write_snapshot(path: Path, made: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    np.save(buffer, evaluate.decode(model, codes))
+    np.save(buffer, made)
     write_file(path, buffer.getvalue())

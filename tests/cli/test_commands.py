@@ -16,7 +16,7 @@ import varinf as vi
 from varinf.config import Settings, load_settings
 from varinf.data import write_table
 
-COMMANDS = ("fit", "evaluate", "sample", "reconstruct", "encode", "interpolate", "info", "data")
+COMMANDS = ("fit", "evaluate", "predict", "sample", "reconstruct", "encode", "interpolate", "info", "data")
 PICTURES = {"loss_curves.png", "codes.png", "reconstructions.png", "samples.png"}
 
 

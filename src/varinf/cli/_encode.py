@@ -21,11 +21,11 @@ def encode(
     Example:
       varinf encode runs/photos photos/ --out codes.parquet
     """
+    from varinf.cli._open import open_vae
     from varinf.cli._output import check_suffix, write_codes
-    from varinf.run import Run
 
     check_suffix(out, (".npy", ".parquet"))
-    opened = Run.open(run)
+    opened = open_vae(run)
     from varinf import job
 
     model, rows = job.load_model(opened), job.open_like(opened, source, array)

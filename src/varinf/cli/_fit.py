@@ -57,6 +57,23 @@ def fit(
             "is called label, labels or class]",
         ),
     ] = None,
+    target: Annotated[
+        str | None,
+        _option(
+            _DATA,
+            "COLUMN",
+            "Column of a CSV or Parquet file that a classifier or a regressor predicts. [default: the labels, where "
+            "the data come with them]",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        _option(
+            _MODEL,
+            "NAME",
+            "vae, a variational auto-encoder; classifier or regressor, a Bayesian neural network. [default: vae]",
+        ),
+    ] = None,
     latent_dim: Annotated[
         int | None, _option(_MODEL, "N", "Numbers in a code; 2 makes a map of the data. [default: 16]")
     ] = None,
@@ -66,8 +83,9 @@ def fit(
         _option(
             _MODEL,
             "N,N,...",
-            "Units of the encoder's hidden layers (mlp) or channels of its convolutions (conv); the decoder mirrors "
-            "them. [default: 100 (mlp), 32,64 (conv)]",
+            "Units of the hidden layers (mlp) or channels of the convolutions (conv), of a vae's encoder, which its "
+            "decoder mirrors, or of a network. [default: 100 (mlp), 32,64 (conv); 400,400 for a classifier or a "
+            "regressor of images (mlp)]",
         ),
     ] = None,
     activation: Annotated[
@@ -81,9 +99,9 @@ def fit(
         _option(
             _MODEL,
             "NAME",
-            "How data scatter about what the decoder says: bernoulli, continuous_bernoulli, gaussian, "
-            "heteroscedastic_gaussian, student_t, discretized_logistic, categorical, poisson or negative_binomial. "
-            "[default: by the kind of data]",
+            "How data scatter about what the decoder or the regressor says: gaussian, heteroscedastic_gaussian, "
+            "student_t, poisson or negative_binomial; of a vae also bernoulli, continuous_bernoulli, "
+            "discretized_logistic or categorical. [default: by the kind of data; gaussian for a regressor]",
         ),
     ] = None,
     binarize: Annotated[
@@ -105,7 +123,26 @@ def fit(
         ),
     ] = None,
     posterior: Annotated[
-        str | None, _option(_MODEL, "NAME", "q(z | x): mean_field, full_rank, low_rank or flow. [default: mean_field]")
+        str | None,
+        _option(
+            _MODEL,
+            "NAME",
+            "q(z | x): mean_field, full_rank, low_rank or flow; q(w) of a network's weights: mean_field or low_rank. "
+            "[default: mean_field]",
+        ),
+    ] = None,
+    prior_scale: Annotated[
+        float | None,
+        _option(_MODEL, "X", "s of the prior N(0, s²) of each weight of a classifier or a regressor. [default: 1]"),
+    ] = None,
+    weight_draws: Annotated[
+        str | None,
+        _option(
+            _MODEL,
+            "WAY",
+            "How a step sees the weights of a classifier or a regressor: weights (one draw for the batch), local (by "
+            "the outputs of layers), flipout, or auto, the least noisy that the network allows. [default: auto]",
+        ),
     ] = None,
     precision: Annotated[
         str | None, _option(_MODEL, "NAME", "Of matrix products: float32 or bfloat16. [default: float32]")
@@ -154,7 +191,10 @@ def fit(
         ),
     ] = None,
     batch_size: Annotated[
-        int | None, _option(_TRAINING, "N", "Rows in a step. [default: 128; 64 below 4096 rows]")
+        int | None,
+        _option(
+            _TRAINING, "N", "Rows in a step. [default: 128; 64 below 4096 rows, and for a classifier or a regressor]"
+        ),
     ] = None,
     optimizer: Annotated[
         str | None, _option(_TRAINING, "NAME", "adam, adamax, adabelief, lion, rmsprop or sgd. [default: adam]")
@@ -175,7 +215,8 @@ def fit(
         float | None, _option(_TRAINING, "X", "Largest norm of a step's gradient. [default: not clipped]")
     ] = None,
 ) -> None:
-    """Fit a variational auto-encoder, evaluate it on held-out rows, and draw pictures of it.
+    """Fit a variational auto-encoder, or a Bayesian network that predicts a class or a number (--model), evaluate it
+    on held-out rows, and draw pictures of it.
 
     Every option can be left out: what depends on the data is then chosen by the kind of data, and said. The directory
     of the run keeps settings, metrics, checkpoints, model, results and pictures. A run that was stopped, by whatever,
@@ -187,10 +228,13 @@ def fit(
       varinf fit fashion-mnist --latent-dim 20 --hidden 400 --epochs 30
       varinf fit photos/ --resize 32 --network conv --out runs/photos
       varinf fit table.csv --label species --latent-dim 2
+      varinf fit table.csv --model classifier --target species
+      varinf fit houses.parquet --model regressor --target price
       varinf fit --resume runs/photos
     """
     options = {
-        "source": source, "test": test, "array": array, "label": label, "resize": parse_resize(resize),
+        "source": source, "test": test, "array": array, "label": label, "target": target,
+        "model": model, "prior_scale": prior_scale, "weight_draws": weight_draws, "resize": parse_resize(resize),
         "held_out": held_out, "latent_dim": latent_dim, "hidden": parse_sizes(hidden), "network": network,
         "activation": activation, "likelihood": likelihood, "posterior": posterior, "binarize": binarize,
         "variance": variance, "precision": precision, "objective": objective, "num_samples": num_samples,

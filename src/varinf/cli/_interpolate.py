@@ -20,10 +20,10 @@ def interpolate(
     Example:
       varinf interpolate runs/digits digits 3 8
     """
+    from varinf.cli._open import open_vae
     from varinf.cli._output import output_path, write_rows
-    from varinf.run import Run
 
-    opened = Run.open(run)
+    opened = open_vae(run)
     from varinf import job
 
     spec = job.row_spec(opened)

@@ -56,6 +56,16 @@ def write_codes(out: Path, means: np.ndarray, stds: np.ndarray, labels: np.ndarr
     write_table(out, table if labels is None else table | {"label": labels})
 
 
+def write_predictions(out: Path, columns: dict[str, np.ndarray], classes: list[Any] | None) -> None:
+    """Write predictions as `predict` describes."""
+    if out.suffix != ".npy":
+        write_table(out, columns)
+        return
+    if classes is not None:
+        columns = columns | {"class": np.searchsorted(classes, columns["class"])}
+    _write_array(out, np.stack(list(columns.values()), axis=1))
+
+
 def _write_array(out: Path, array: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.asarray(array))

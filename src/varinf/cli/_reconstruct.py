@@ -23,10 +23,10 @@ def reconstruct(
       varinf reconstruct runs/digits digits -n 30
       varinf reconstruct runs/table table.csv --out smooth.csv
     """
+    from varinf.cli._open import open_vae
     from varinf.cli._output import output_path, write_rows
-    from varinf.run import Run
 
-    opened = Run.open(run)
+    opened = open_vae(run)
     import numpy as np
 
     from varinf import job

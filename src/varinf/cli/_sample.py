@@ -19,10 +19,10 @@ def sample(
       varinf sample runs/photos -n 100 --mean
       varinf sample runs/table -n 1000 --out new.csv
     """
+    from varinf.cli._open import open_vae
     from varinf.cli._output import output_path, write_rows
-    from varinf.run import Run
 
-    opened = Run.open(run)
+    opened = open_vae(run)
     import jax
 
     from varinf import job

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from varinf.cli._bar import progress_bar
 from varinf.cli._show import results_text, seconds_text
 from varinf.cli._signals import Interrupted
@@ -95,21 +93,7 @@ def _absolute(where: str | None) -> str | None:
 
 
 def _draw(run: Run, outcome: "Outcome") -> None:
-    import jax
-
     from varinf import job, report
 
-    rows, spec = job.evaluation_rows(outcome.rows.held_out), outcome.rows.spec
     run.pictures.mkdir(exist_ok=True)
-    report.write_pictures(
-        outcome.fit.model,
-        np.asarray(rows.take(np.arange(len(rows)))),
-        history=outcome.fit.history,
-        folder=run.pictures,
-        labels=getattr(rows, "labels", None),
-        snapshots=job.snapshots(run),
-        kind=spec.kind,
-        columns=spec.columns,
-        max_value=spec.max_value,
-        key=jax.random.key(run.settings.train.seed),
-    )
+    report.PICTURES[run.settings.model.model](**job.drawing(run, outcome), folder=run.pictures)

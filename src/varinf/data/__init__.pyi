@@ -4,6 +4,7 @@ from ._known import known as known
 from ._open import open as open
 from ._order import order as order
 from ._order import split as split
+from ._paired import Paired as Paired
 from ._prefetch import prefetch as prefetch
 from ._source import ArraySource as ArraySource
 from ._source import Source as Source

@@ -19,3 +19,4 @@ from ._student_t import StudentT as StudentT
 from ._supervised import Supervised as Supervised
 from ._table import LIKELIHOOD_OF as LIKELIHOOD_OF
 from ._table import LIKELIHOODS as LIKELIHOODS
+from ._table import NUMBER_LIKELIHOODS as NUMBER_LIKELIHOODS

@@ -1,20 +1,25 @@
 from varinf._table import Table
 
+_NUMBERS = {
+    "gaussian": "Gaussian",
+    "heteroscedastic_gaussian": "HeteroscedasticGaussian",
+    "student_t": "StudentT",
+    "poisson": "Poisson",
+    "negative_binomial": "NegativeBinomial",
+}
 LIKELIHOODS = Table(
     "likelihood",
     "varinf.likelihoods",
     {
         "bernoulli": "Bernoulli",
         "continuous_bernoulli": "ContinuousBernoulli",
-        "gaussian": "Gaussian",
-        "heteroscedastic_gaussian": "HeteroscedasticGaussian",
-        "student_t": "StudentT",
         "discretized_logistic": "DiscretizedLogistic",
         "categorical": "Categorical",
-        "poisson": "Poisson",
-        "negative_binomial": "NegativeBinomial",
+        **_NUMBERS,
     },
 )
+# those of a number that a network predicts
+NUMBER_LIKELIHOODS = Table("likelihood of a number", "varinf.likelihoods", _NUMBERS)
 
 # Options that mean something to one likelihood alone; the others would pass them over without a word.
 LIKELIHOOD_OF = {"binarize": "bernoulli", "variance": "gaussian"}

@@ -11,6 +11,7 @@ from ._save import from_arrays as from_arrays
 from ._save import load as load
 from ._save import save as save
 from ._table import MODELS as MODELS
+from ._table import WEIGHT_POSTERIORS as WEIGHT_POSTERIORS
 from ._target import AbstractTarget as AbstractTarget
 from ._vae import VAE as VAE
 from ._weight_prior import AbstractWeightPrior as AbstractWeightPrior

@@ -14,6 +14,7 @@ from varinf._tree import trainable
 from varinf.distributions import NoClosedForm
 from varinf.errors import InputError
 from varinf.likelihoods import AbstractLikelihood, Supervised
+from varinf.models._build_bayesian_network import build_bayesian_network
 from varinf.models._gradient_estimators import ESTIMATORS, Plan, per_datum_outputs, plan
 from varinf.models._model import AbstractModel
 from varinf.models._prediction import Prediction, predict
@@ -47,6 +48,7 @@ class BayesianNetwork(AbstractModel):
             (`lambda network: network.layers[-1]`); or a tree of truth values of its shape; None for all.
         observation: how stored rows (x, y) become what the network is given and what the likelihood is over.
         scale: the standard deviations at the start, as a share of an array's own size.
+        recipe: how `build` made it, as JSON, which lets `varinf.load` make it again; None for parts of one's own.
         key: for what the posterior draws to begin with.
 
     Raises:
@@ -59,6 +61,9 @@ class BayesianNetwork(AbstractModel):
     observation: Supervised
     _fixed: PyTree
     estimator: str = eqx.field(static=True)
+    recipe: str | None = eqx.field(static=True, default=None)
+
+    build = classmethod(build_bayesian_network)
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class BayesianNetwork(AbstractModel):
         random: Callable[[Any], Any] | PyTree[bool] | None = None,
         observation: Supervised | None = None,
         scale: float = _START,
+        recipe: str | None = None,
         key: PRNGKeyArray,
     ):
         known("estimator", estimator, ESTIMATORS)
@@ -90,6 +96,7 @@ class BayesianNetwork(AbstractModel):
         self.prior = weight_prior(Normal(0.0, 1.0) if prior is None else prior).built(weights)
         self.likelihood = likelihood
         self.observation = Supervised() if observation is None else observation
+        self.recipe = recipe
 
     def draw(self, batch: Batch, request: Request, *, key: PRNGKeyArray) -> Draw:
         weights_key, outputs_key = jax.random.split(key)

@@ -9,8 +9,11 @@ from ._reconstructions import reconstructions as reconstructions
 from ._reliability import reliability as reliability
 from ._samples import samples as samples
 from ._selective import selective as selective
+from ._table import PICTURES as PICTURES
 from ._tiles import mean_range as mean_range
 from ._traversals import traversals as traversals
 from ._uncertain_inputs import uncertain_inputs as uncertain_inputs
 from ._uncertainties import uncertainties as uncertainties
+from ._write_network_pictures import write_classifier_pictures as write_classifier_pictures
+from ._write_network_pictures import write_regressor_pictures as write_regressor_pictures
 from ._write_pictures import write_pictures as write_pictures

@@ -21,28 +21,29 @@ _BOUNDS = {"renyi": "Rényi bound", "iwae": "Importance-weighted bound", "elbo":
 _PARTS = {"reconstruction": "Reconstruction, E[ln p(x | z)]", "kl": "KL[q(z | x) || p(z)]"}
 
 
-def loss_curves(history: Mapping[str, Sequence[float]], path: str | Path) -> Path:
+def loss_curves(history: Mapping[str, Sequence[float]], path: str | Path, *, parts: Mapping[str, str] = _PARTS) -> Path:
     """Draw the bound by epoch, on the training and the held-out data, and beside it its two parts.
 
     Args:
         history: metrics by name, one entry for each epoch, in nats per datum, as in `Fit.history`.
         path: of the PNG file.
+        parts: the metrics of its two parts, with titles; by default those of a VAE.
 
     Returns:
         The path.
     """
     bound = next(name for name in _BOUNDS if name in history)
-    parts = [name for name in _PARTS if name in history]
-    figure = new_figure(1400 if parts else 900, 560)
+    shown = [name for name in parts if name in history]
+    figure = new_figure(1400 if shown else 900, 560)
     main = new_axes(figure, 112, 52, 745, 424)
     _curves(main, history, bound, with_values=True)
     name_axes(main, "epoch", "nats per datum", _BOUNDS[bound], away=80)
-    for i, name in enumerate(parts):
+    for i, name in enumerate(shown):
         axes = new_axes(figure, 985, 52 + 232 * i, 385, 192)
         _curves(axes, history, name)
-        name_axes(axes, "epoch" if i == len(parts) - 1 else "", "nats", _PARTS[name], away=80)
+        name_axes(axes, "epoch" if i == len(shown) - 1 else "", "nats", parts[name], away=80)
         few_ticks(axes, 5, 4, whole=True)
-        axes.tick_params(labelbottom=i == len(parts) - 1)
+        axes.tick_params(labelbottom=i == len(shown) - 1)
     return save(figure, path)
 
 

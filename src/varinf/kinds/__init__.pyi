@@ -1,0 +1,15 @@
+from ._classifier import Classifier as Classifier
+from ._kind import AbstractKind as AbstractKind
+from ._kind import RunData as RunData
+from ._kind import Target as Target
+from ._kind import one_spec as one_spec
+from ._network import AbstractNetwork as AbstractNetwork
+from ._network import inputs as inputs
+from ._regressor import Regressor as Regressor
+from ._table import KINDS as KINDS
+from ._table import KINDS_OF as KINDS_OF
+from ._vae import VAEKind as VAEKind
+from ._vae import between as between
+from ._vae import codes as codes
+from ._vae import reconstructions as reconstructions
+from ._vae import samples as samples
