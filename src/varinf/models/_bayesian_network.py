@@ -146,7 +146,9 @@ class BayesianNetwork(AbstractModel):
         """
         x, y = rows
         weights = jax.tree.map(lambda leaf: leaf[0], self.posterior.sample(key, 1))
-        output = self.network(weights)(self.observation.x(x, key=None))
+        # predictions are worked out in double precision, the network in the type of its weights
+        own = jnp.result_type(*jax.tree.leaves(weights))
+        output = self.network(weights)(jax.tree.map(lambda a: a.astype(own), self.observation.x(x, key=None)))
         shapes = [output.shape[1:rank] for rank in range(1, output.ndim + 1)]
         fitting = [shape for shape in shapes if _fits(self.likelihood.output_shape(shape), output.shape[1:])]
         p = _distribution(self.likelihood, output, 1, shapes[0] if not fitting else fitting[0])
