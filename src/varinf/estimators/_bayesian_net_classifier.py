@@ -223,12 +223,12 @@ def _classes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             f"expected a label for each row, got None in {len(missing)}, the first in row {missing[0]} (counted "
             "from 0); leave such rows out"
         )
-    check_classification_targets(y)
     try:
+        check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
     except TypeError:
         kinds = ", ".join(sorted({type(label).__name__ for label in y}))
         raise InputError(f"expected labels of one kind, got {kinds}; make all of them strings") from None
     if len(classes) < 2:
-        raise InputError(f"expected labels of at least two classes, got one class, {classes[0]!r}, in all rows")
+        raise InputError(f"expected labels of at least two classes, got one class, {classes.tolist()[0]!r}")
     return classes, codes
