@@ -1,1 +1,4 @@
+from ._bayesian_net import Uncertainty as Uncertainty
+from ._bayesian_net_classifier import BayesianNetClassifier as BayesianNetClassifier
+from ._bayesian_net_regressor import BayesianNetRegressor as BayesianNetRegressor
 from ._variational_autoencoder import VariationalAutoencoder as VariationalAutoencoder

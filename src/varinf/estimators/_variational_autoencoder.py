@@ -3,7 +3,7 @@ from typing import Any, cast
 
 import jax
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -13,15 +13,14 @@ from varinf._tree import named_arrays
 from varinf.data import ArraySource, Summary, summarize
 from varinf.errors import InputError
 from varinf.estimators import _blocks
+from varinf.estimators._training import SEEDS, TrainedEstimator, sizes
 from varinf.models import VAE, from_arrays
 from varinf.objectives import ELBO
-from varinf.train import Boundary, fit, make_optimizer
 
 _FLOATS = (np.float64, np.float32)
-_SEEDS = np.iinfo(np.int32).max
 
 
-class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, BaseEstimator):
+class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, TrainedEstimator):
     """Variational auto-encoder: a short code for each row, by a nonlinear factor analysis.
 
     The model is z ~ N(0, I) and x ~ p(x | z), whose parameters a network, the decoder, reads off z. A second one, the
@@ -201,34 +200,20 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
         X = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
         self._check()
         random = check_random_state(self.random_state)
-        build_seed, fit_seed, score_seed = random.randint(_SEEDS, size=3).tolist()
+        build_seed, fit_seed, score_seed = random.randint(SEEDS, size=3).tolist()
         rows, held_out = self._split(X, random)
         n_components = X.shape[1] if self.n_components is None else int(self.n_components)
-        optimizer = make_optimizer(
-            self.solver,
-            self.learning_rate_init,
-            schedule=self.learning_rate,
-            total_steps=self.max_iter * -(-len(rows) // self._batch_size(len(rows))),
-        )
-        done = fit(
-            self._build(rows, n_components, build_seed),
+        summary = _summary(rows)
+        self._train(
+            self._build(rows, n_components, summary, build_seed),
             rows,
-            validation=held_out,
+            held_out,
             objective=ELBO(self.num_samples, self.beta),
-            optimizer=optimizer,
-            batch_size=None if self.batch_size == "auto" and len(rows) <= 32 else self._batch_size(len(rows)),
             epochs=self.max_iter,
-            patience=self.n_iter_no_change if self.early_stopping else None,
-            callback=_show if self.verbose else None,
+            summary=summary,
             key=jax.random.key(fit_seed),
         )
-        self.model_ = done.model
         self.n_components_ = n_components
-        self.history_ = done.history
-        self.loss_curve_ = done.history["loss"]
-        self.loss_ = self.loss_curve_[-1]
-        self.n_iter_ = len(self.loss_curve_)
-        self.validation_scores_ = done.history.get("validation_elbo")
         self._score_seed = score_seed
         return self
 
@@ -276,7 +261,7 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
         """
         check_is_fitted(self)
         at_least_one("n_samples", n_samples)
-        seed = check_random_state(self.random_state).randint(_SEEDS)
+        seed = check_random_state(self.random_state).randint(SEEDS)
         return _blocks.samples(self.model_, n_samples, key=jax.random.key(seed)).astype(np.float64)
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -315,32 +300,15 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
         """Refuse parameters that no one further in would refuse in these names."""
         at_least_one("max_iter", self.max_iter)
         at_least_one("n_likelihood_samples", self.n_likelihood_samples)
-        if self.batch_size != "auto" and (isinstance(self.batch_size, str) or self.batch_size < 1):
-            raise InputError(f"batch_size must be 'auto' or at least 1, got {self.batch_size!r}")
+        self._check_training()
         if self.n_components is not None:
             at_least_one("n_components", self.n_components)
-        if self.early_stopping and not 0 < self.validation_fraction < 1:
-            raise InputError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction}")
 
-    def _batch_size(self, n_rows: int) -> int:
-        if isinstance(self.batch_size, str):
-            return min(n_rows, 32 if n_rows < 2048 else 64 if n_rows < 4096 else 128)
-        return min(n_rows, int(self.batch_size))
-
-    def _split(self, X: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray | None]:
-        """The rows to fit, and those held out for early stopping."""
-        if not self.early_stopping:
-            return X, None
-        held_out = min(max(1, round(self.validation_fraction * len(X))), len(X) - 1)
-        order = random.permutation(len(X))
-        return X[order[held_out:]], X[order[:held_out]]
-
-    def _build(self, rows: np.ndarray, n_components: int, seed: int) -> VAE:
-        hidden = self.hidden_layer_sizes
+    def _build(self, rows: np.ndarray, n_components: int, summary: Summary, seed: int) -> VAE:
         return VAE.build(
             event_shape=rows.shape[1:],
             latent_dim=n_components,
-            hidden=tuple(hidden) if isinstance(hidden, Sequence | np.ndarray) else (hidden,),
+            hidden=sizes(self.hidden_layer_sizes),
             activation=self.activation,
             likelihood=self.likelihood,
             posterior=self.posterior,
@@ -348,7 +316,7 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
             binarize=self.binarize,
             variance=self.variance,
             num_values=self.num_values,
-            summary=_summary(rows),
+            summary=summary,
             key=jax.random.key(seed),
         )
 
@@ -387,9 +355,3 @@ def _summary(X: np.ndarray) -> Summary:
 
 def _float_type(X: np.ndarray) -> np.dtype:
     return X.dtype if X.dtype in _FLOATS else np.dtype(np.float64)
-
-
-def _show(at: Boundary) -> None:
-    if at.epoch_done:
-        metrics = ", ".join(f"{name} = {value:.4f}" for name, value in at.metrics.items())
-        print(f"Iteration {at.epoch + 1}, {metrics}")

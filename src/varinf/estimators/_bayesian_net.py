@@ -1,0 +1,130 @@
+import abc
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import jax
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from varinf._checks import at_least_one
+from varinf._tree import named_arrays
+from varinf.data import ArraySource, Summary, summarize
+from varinf.errors import InputError
+from varinf.estimators import _blocks
+from varinf.estimators._build import build, rebuilt
+from varinf.estimators._defaults import EPOCHS, STEPS
+from varinf.estimators._training import SEEDS, TrainedEstimator, sizes
+from varinf.models import Prediction
+from varinf.objectives import ELBO
+
+
+class Uncertainty(NamedTuple):
+    """How uncertain predictions are, and why: entropies in nats of classes, variances of all else.
+
+    Attributes:
+        total: of the prediction.
+        aleatoric: the noise, which would be left if the weights were known.
+        epistemic: the rest, which more data would take away.
+    """
+
+    total: np.ndarray
+    aleatoric: np.ndarray
+    epistemic: np.ndarray
+
+
+class BayesianNet(TrainedEstimator, abc.ABC):
+    """What the classifier and the regressor share; their parameters are described there."""
+
+    hidden_layer_sizes: int | Sequence[int]
+    activation: str
+    prior_scale: float | str
+    posterior: str
+    estimator: str
+    n_members: int
+    n_prediction_samples: int
+    max_iter: int | None
+    random_state: int | np.random.RandomState | None
+
+    def predict_uncertainty(self, X: Any) -> Uncertainty:
+        """How uncertain the predictions are, and how much of that is noise and how much is ignorance.
+
+        Entropies in nats for a classifier (`epistemic` is the mutual information of label and weights), variances in
+        the square of y's units for a regressor (`epistemic` is the variance of the mean).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        uncertainty : Uncertainty
+            `total`, `aleatoric` and `epistemic`, which add up; each an ndarray of shape (n_samples,), or
+            (n_samples, n_outputs).
+        """
+        found = self._prediction(X)
+        return Uncertainty(found.total, found.aleatoric, found.epistemic)
+
+    def _fit(self, X: np.ndarray, y: np.ndarray, likelihood: str, num_values: int | None) -> None:
+        """Fit a network to checked inputs, and targets as the likelihood has them."""
+        self._check_training()
+        at_least_one("n_prediction_samples", self.n_prediction_samples)
+        if self.max_iter is not None:
+            at_least_one("max_iter", self.max_iter)
+        if not self.learning_rate_init > 0:
+            raise InputError(f"learning_rate_init must be positive, got {self.learning_rate_init}")
+        random = check_random_state(self.random_state)
+        build_seed, fit_seed, predict_seed = random.randint(SEEDS, size=3).tolist()
+        rows, held_out = self._split((X, y), random)
+        summary = cast(tuple[Summary, Summary], summarize(ArraySource(rows)))
+        settings = {
+            "n_features": X.shape[1],
+            "event_shape": y.shape[1:],
+            "hidden": tuple(int(size) for size in sizes(self.hidden_layer_sizes)),
+            "activation": self.activation,
+            "likelihood": likelihood,
+            "num_values": num_values,
+            "prior_scale": self.prior_scale if isinstance(self.prior_scale, str) else float(self.prior_scale),
+            "posterior": self.posterior,
+            "estimator": self.estimator,
+            "n_members": int(self.n_members),
+        }
+        self._train(
+            build(**settings, summary=summary, key=jax.random.key(build_seed)),
+            rows,
+            held_out,
+            objective=ELBO(),
+            epochs=self._epochs(len(rows[0])),
+            summary=summary,
+            key=jax.random.key(fit_seed),
+        )
+        self._settings = settings
+        self._predict_seed = predict_seed
+
+    def _epochs(self, n_rows: int) -> int:
+        if self.max_iter is not None:
+            return int(self.max_iter)
+        fewest, most = EPOCHS
+        return min(max(fewest, round(STEPS / -(-n_rows // self._batch_size(n_rows)))), most)
+
+    def _prediction(self, X: Any) -> Prediction:
+        X = self._checked(X)
+        found = _blocks.prediction(self.model_, X, self.n_prediction_samples, key=self._predict_key())
+        return Prediction(*(part.astype(np.float64) for part in found))
+
+    def _checked(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        return cast(np.ndarray, validate_data(self, X, dtype="numeric", reset=False))
+
+    def _predict_key(self) -> jax.Array:
+        return jax.random.key(self._predict_seed)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # what is pickled of the model are named arrays and settings, no code
+        state = cast(dict[str, Any], super().__getstate__())
+        return state | {"model_": named_arrays(self.model_)} if "model_" in state else state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "model_" in state:
+            state = state | {"model_": rebuilt(state["_settings"], state["model_"])}
+        super().__setstate__(state)

@@ -1,0 +1,109 @@
+"""How the training parameters that all estimators share become a fit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+from sklearn.base import BaseEstimator
+
+from varinf.data import Summary
+from varinf.errors import InputError
+from varinf.models import AbstractModel
+from varinf.objectives import AbstractObjective
+from varinf.train import Boundary, fit, make_optimizer
+
+SEEDS = np.iinfo(np.int32).max
+
+
+class TrainedEstimator(BaseEstimator):
+    """An estimator that is fitted by stochastic gradients; its parameters are described where they are given."""
+
+    solver: str
+    learning_rate: str
+    learning_rate_init: float
+    batch_size: int | str
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    verbose: bool
+
+    def _check_training(self) -> None:
+        """Refuse parameters that no one further in would refuse in these names."""
+        if self.batch_size != "auto" and (isinstance(self.batch_size, str) or self.batch_size < 1):
+            raise InputError(f"batch_size must be 'auto' or at least 1, got {self.batch_size!r}")
+        if self.early_stopping and not 0 < self.validation_fraction < 1:
+            raise InputError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction}")
+
+    def _batch_size(self, n_rows: int) -> int:
+        if isinstance(self.batch_size, str):
+            return min(n_rows, 32 if n_rows < 2048 else 64 if n_rows < 4096 else 128)
+        return min(n_rows, int(self.batch_size))
+
+    def _split(self, rows: Any, random: np.random.RandomState) -> tuple[Any, Any | None]:
+        """The rows to fit, an array or a tuple of arrays, and those held out for early stopping."""
+        if not self.early_stopping:
+            return rows, None
+        count = _count(rows)
+        held_out = min(max(1, round(self.validation_fraction * count)), count - 1)
+        order = random.permutation(count)
+        return tuple(
+            jax.tree.map(lambda array, part=part: array[part], rows) for part in (order[held_out:], order[:held_out])
+        )
+
+    def _train(
+        self,
+        model: AbstractModel,
+        rows: Any,
+        held_out: Any | None,
+        *,
+        objective: AbstractObjective,
+        epochs: int,
+        summary: Summary | tuple[Summary, ...],
+        key: PRNGKeyArray,
+    ) -> None:
+        """Fit a model, and take note of it and of the course of the fit."""
+        n_rows = _count(rows)
+        optimizer = make_optimizer(
+            self.solver,
+            self.learning_rate_init,
+            schedule=self.learning_rate,
+            total_steps=epochs * -(-n_rows // self._batch_size(n_rows)),
+        )
+        done = fit(
+            model,
+            rows,
+            validation=held_out,
+            objective=objective,
+            optimizer=optimizer,
+            # left open where it is all rows, so that small sets share a compiled step
+            batch_size=None if self.batch_size == "auto" and n_rows <= 32 else self._batch_size(n_rows),
+            epochs=epochs,
+            patience=self.n_iter_no_change if self.early_stopping else None,
+            callback=_show if self.verbose else None,
+            summary=summary,
+            key=key,
+        )
+        self.model_ = done.model
+        self.history_ = done.history
+        self.loss_curve_ = done.history["loss"]
+        self.loss_ = self.loss_curve_[-1]
+        self.n_iter_ = len(self.loss_curve_)
+        self.validation_scores_ = done.history.get("validation_elbo")
+
+
+def sizes(hidden_layer_sizes: int | Sequence[int]) -> tuple[int, ...]:
+    """The sizes of hidden layers, of which one may be given as a number."""
+    several = isinstance(hidden_layer_sizes, Sequence | np.ndarray)
+    return tuple(hidden_layer_sizes) if several else (hidden_layer_sizes,)
+
+
+def _count(rows: Any) -> int:
+    return len(jax.tree.leaves(rows)[0])
+
+
+def _show(at: Boundary) -> None:
+    if at.epoch_done:
+        metrics = ", ".join(f"{name} = {value:.4f}" for name, value in at.metrics.items())
+        print(f"Iteration {at.epoch + 1}, {metrics}")
