@@ -77,16 +77,16 @@ def per_datum_outputs(
         num_samples: draws for each datum.
         key: for the draws.
     """
-    locs, scales = jax.tree.leaves(q.loc), [jnp.exp(leaf) for leaf in jax.tree.leaves(q.log_scale)]
+    locs, log_scales = jax.tree.leaves(q.loc), jax.tree.leaves(q.log_scale)
     own_key, shared_key = jax.random.split(key)
     noise = jax.random.normal(own_key, (num_samples, len(x), plan.num_noise), locs[0].dtype)
     # what goes with the mean: a variance, or a draw's deviation for all data of a sample
     keys = jax.random.split(shared_key, len(locs))
     seconds = [
-        scale**2
+        jnp.exp(2 * log_scale)
         if way in ("local", "datum")
-        else scale * jax.random.normal(key, (num_samples, *scale.shape), scale.dtype)
-        for way, scale, key in zip(plan.ways, scales, keys, strict=True)
+        else jnp.exp(log_scale) * jax.random.normal(key, (num_samples, *log_scale.shape), log_scale.dtype)
+        for way, log_scale, key in zip(plan.ways, log_scales, keys, strict=True)
     ]
     by_sample = [None if way in ("local", "datum") else 0 for way in plan.ways]
 
