@@ -6,8 +6,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
+from numpyro.distributions import Independent
 
-from varinf.distributions import Independent
 from varinf.errors import InputError
 from varinf.likelihoods import AbstractLikelihood, Supervised
 from varinf.models._bayesian_network import BayesianNetwork

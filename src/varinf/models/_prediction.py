@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from numpyro.distributions import Independent
 
 from varinf._checks import at_least_one
-from varinf.distributions import Categorical, Independent
+from varinf.distributions import Categorical
 from varinf.errors import InputError
 from varinf.likelihoods import AbstractLikelihood, Bernoulli, Supervised
 from varinf.likelihoods import Categorical as CategoricalLikelihood
