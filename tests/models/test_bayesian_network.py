@@ -171,6 +171,22 @@ def test_some_arrays_stay_point_estimates():
     assert not np.array_equal(fit.model.network(fit.model.posterior.mean()).layers[0].weight, network.layers[0].weight)
 
 
+def test_the_ways_are_asked_for_with_inputs_as_they_are_stored():
+    """Passed on as they come, they would be bytes to the network."""
+    seen = []
+
+    def network(weights, x):
+        seen.append(x.dtype)
+        return x @ weights
+
+    observation = vl.Supervised(x=vl.Standardized(np.full(3, 100.0), np.full(3, 20.0), 3))
+    model = vi.BayesianNetwork(
+        vi.Applied(network, jnp.ones((3, 2))), vl.Categorical(), observation=observation, key=jax.random.key(0)
+    )
+    assert list(model.ways(np.array([[80, 100, 120]], np.uint8)).values()) == ["local"]
+    assert set(seen) == {jnp.float32.dtype}
+
+
 PRIORS = {
     "fan in": (FanInPrior(2.0), [1.0, 2.0, 2 / 5**0.5, 2.0]),
     "learned": (LearnedPrior(0.5), [0.5] * 4),

@@ -165,7 +165,8 @@ class BayesianNetwork(AbstractModel):
         names = [jax.tree_util.keystr(path).lstrip(".") for path, _ in jax.tree.leaves_with_path(self.posterior.mean())]
         if self.estimator == "weights":
             return dict.fromkeys(names, "shared")
-        return dict(zip(names, self._plan(jnp.asarray(x)).ways, strict=True))
+        observed = self.observation.x(jax.tree.map(jnp.asarray, self.observation.x.prepare(x)), key=None)
+        return dict(zip(names, self._plan(observed).ways, strict=True))
 
     def _plan(self, x: Array) -> Plan:
         return plan(lambda weights, x: self.network(weights)(x), self.posterior.mean(), x, self.estimator)
