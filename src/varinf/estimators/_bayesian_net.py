@@ -11,7 +11,6 @@ from varinf._checks import at_least_one
 from varinf._tree import named_arrays
 from varinf.data import ArraySource, Summary, summarize
 from varinf.errors import InputError
-from varinf.estimators import _blocks
 from varinf.estimators._build import build, rebuilt
 from varinf.estimators._defaults import EPOCHS, STEPS
 from varinf.estimators._training import SEEDS, TrainedEstimator, sizes
@@ -109,7 +108,7 @@ class BayesianNet(TrainedEstimator, abc.ABC):
 
     def _prediction(self, X: Any) -> Prediction:
         X = self._checked(X)
-        found = _blocks.prediction(self.model_, X, self.n_prediction_samples, key=self._predict_key())
+        found = self.model_.predict(X, self.n_prediction_samples, key=self._predict_key())
         return Prediction(*(part.astype(np.float64) for part in found))
 
     def _checked(self, X: Any) -> np.ndarray:
