@@ -310,7 +310,7 @@ def test_without_max_iter_there_are_about_3000_steps(count):
         ({"learning_rate": "cosin"}, "Did you mean 'cosine'"),
         ({"learning_rate_init": 0.0}, "learning_rate_init must be positive, got 0.0"),
         ({"prior_scale": "learnt"}, "Did you mean 'learned'"),
-        ({"prior_scale": 0}, "prior_scale must be positive and finite, or one of fan_in, learned, got 0.0"),
+        ({"prior_scale": 0}, "prior_scale must be positive and finite, or one of fan_in, learned, got 0"),
         ({"hidden_layer_sizes": (16, 0)}, r"hidden_layer_sizes must be at least 1 each, got \(16, 0\)"),
         ({"n_members": 0}, "n_members must be at least 1"),
         ({"n_prediction_samples": 0}, "n_prediction_samples must be at least 1"),
