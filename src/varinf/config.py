@@ -15,6 +15,7 @@ from varinf._table import Table
 from varinf.errors import InputError
 from varinf.kinds import KINDS, KINDS_OF
 from varinf.likelihoods import LIKELIHOODS
+from varinf.models import WEIGHT_POSTERIORS
 from varinf.networks import ACTIVATIONS, NETWORKS
 from varinf.objectives import OBJECTIVES
 from varinf.posteriors import LOCAL_POSTERIORS
@@ -36,6 +37,10 @@ def _check_variance(value: str | float) -> str | float:
     if isinstance(value, float) and not 0 < value < math.inf:
         raise ValueError(f"expected a positive number, got {value:g}")
     return value if isinstance(value, float) else known("variance", str(value), ("per_dimension", "shared", "a number"))
+
+
+# a code's or a network's; which of them a kind of model can have is for its `build` to say
+_POSTERIORS = tuple(dict.fromkeys((*LOCAL_POSTERIORS, *WEIGHT_POSTERIORS)))
 
 
 class _Section(BaseModel):
@@ -66,7 +71,7 @@ class ModelSettings(_Section):
     network: Annotated[str, _one_of(NETWORKS)] = "mlp"
     activation: Annotated[str, _one_of(ACTIVATIONS)] = "relu"
     likelihood: Annotated[str, _one_of(LIKELIHOODS)] | None = None
-    posterior: Annotated[str, _one_of(LOCAL_POSTERIORS)] = "mean_field"
+    posterior: Annotated[str, _choice("posterior", *_POSTERIORS)] = "mean_field"
     binarize: Annotated[str, _choice("way to binarize", "dynamic", "threshold", "none")] | None = None
     variance: Annotated[str | float, AfterValidator(_check_variance)] | None = None
     precision: Annotated[str, _choice("precision", "float32", "bfloat16")] = "float32"

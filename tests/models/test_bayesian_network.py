@@ -171,6 +171,22 @@ def test_some_arrays_stay_point_estimates():
     assert not np.array_equal(fit.model.network(fit.model.posterior.mean()).layers[0].weight, network.layers[0].weight)
 
 
+def test_the_ways_are_asked_for_with_inputs_as_they_are_stored():
+    """Passed on as they come, they would be bytes to the network."""
+    seen = []
+
+    def network(weights, x):
+        seen.append(x.dtype)
+        return x @ weights
+
+    observation = vl.Supervised(x=vl.Standardized(np.full(3, 100.0), np.full(3, 20.0), 3))
+    model = vi.BayesianNetwork(
+        vi.Applied(network, jnp.ones((3, 2))), vl.Categorical(), observation=observation, key=jax.random.key(0)
+    )
+    assert list(model.ways(np.array([[80, 100, 120]], np.uint8)).values()) == ["local"]
+    assert set(seen) == {jnp.float32.dtype}
+
+
 PRIORS = {
     "fan in": (FanInPrior(2.0), [1.0, 2.0, 2 / 5**0.5, 2.0]),
     "learned": (LearnedPrior(0.5), [0.5] * 4),
@@ -278,8 +294,12 @@ def test_a_row_is_predicted_alike_alone_and_among_others():
     model = fixed_regression()
     x = np.random.default_rng(0).normal(size=(1500, 2)).astype(np.float32)
     together, alone = (model.predict(rows, 5, key=jax.random.key(0)) for rows in (x, x[1400:1401]))
-    np.testing.assert_allclose(together.mean[1400], alone.mean[0], rtol=1e-5)
-    np.testing.assert_allclose(together.epistemic[1400], alone.epistemic[0], rtol=1e-4)
+    np.testing.assert_array_equal(np.stack(together)[:, 1400], np.stack(alone)[:, 0])
+    # noise of each row's own would change with its place
+    together, alone = (sample_predictive(model, rows, 5, 2, key=jax.random.key(0)) for rows in (x, x[1400:1401]))
+    assert together.shape == (10, 1500)
+    np.testing.assert_array_equal(together[:, 1400], alone[:, 0])
+    assert len(np.unique(alone)) == 10
 
 
 # --- ensembles -------------------------------------------------------------------------------------------------------
@@ -311,6 +331,12 @@ def test_an_ensemble_predicts_the_mixture_of_its_members():
     np.testing.assert_allclose(pred.mean, 1.1, rtol=1e-5)  # of 0.1 and 2.1
     np.testing.assert_allclose(pred.epistemic, 1.0, rtol=1e-4)
     np.testing.assert_allclose(pred.aleatoric, 0.25, rtol=1e-5)
+    # of the noise N(0, 1/4) that all rows share, about each member's mean
+    drawn = sample_predictive(vi.Ensemble(members), np.array([[1.0, 0.0]]), 3, 2, key=jax.random.key(0))
+    assert drawn.shape == (3 * 2 * 2, 1)
+    means = np.repeat([[0.1, 2.1] * 3], 2, axis=1)[0]
+    noise = (drawn[:, 0] - means).reshape(3, 2, 2)
+    np.testing.assert_allclose(noise[:, 0], noise[:, 1], atol=1e-5)
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------

@@ -127,7 +127,8 @@ def fit(
         _option(
             _MODEL,
             "NAME",
-            "q(z | x): mean_field, full_rank, low_rank or flow; q(w) of a network's weights: mean_field or low_rank. "
+            "q(z | x): mean_field, full_rank, low_rank or flow; q(w) of a network's weights: mean_field, "
+            "low_rank or last_layer. "
             "[default: mean_field]",
         ),
     ] = None,

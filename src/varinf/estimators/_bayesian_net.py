@@ -11,11 +11,9 @@ from varinf._checks import at_least_one
 from varinf._tree import named_arrays
 from varinf.data import ArraySource, Summary, summarize
 from varinf.errors import InputError
-from varinf.estimators import _blocks
-from varinf.estimators._build import build, rebuilt
 from varinf.estimators._defaults import EPOCHS, STEPS
 from varinf.estimators._training import SEEDS, TrainedEstimator, sizes
-from varinf.models import Prediction
+from varinf.models import BayesianNetwork, Ensemble, Prediction, from_arrays
 from varinf.objectives import ELBO
 
 
@@ -68,7 +66,10 @@ class BayesianNet(TrainedEstimator, abc.ABC):
     def _fit(self, X: np.ndarray, y: np.ndarray, likelihood: str, num_values: int | None) -> None:
         """Fit a network to checked inputs, and targets as the likelihood has them."""
         self._check_training()
+        at_least_one("n_members", self.n_members)
         at_least_one("n_prediction_samples", self.n_prediction_samples)
+        if not all(size >= 1 for size in sizes(self.hidden_layer_sizes)):
+            raise InputError(f"hidden_layer_sizes must be at least 1 each, got {self.hidden_layer_sizes}")
         if self.max_iter is not None:
             at_least_one("max_iter", self.max_iter)
         if not self.learning_rate_init > 0:
@@ -77,20 +78,8 @@ class BayesianNet(TrainedEstimator, abc.ABC):
         build_seed, fit_seed, predict_seed = random.randint(SEEDS, size=3).tolist()
         rows, held_out = self._split((X, y), random)
         summary = cast(tuple[Summary, Summary], summarize(ArraySource(rows)))
-        settings = {
-            "n_features": X.shape[1],
-            "event_shape": y.shape[1:],
-            "hidden": tuple(int(size) for size in sizes(self.hidden_layer_sizes)),
-            "activation": self.activation,
-            "likelihood": likelihood,
-            "num_values": num_values,
-            "prior_scale": self.prior_scale if isinstance(self.prior_scale, str) else float(self.prior_scale),
-            "posterior": self.posterior,
-            "estimator": self.estimator,
-            "n_members": int(self.n_members),
-        }
         self._train(
-            build(**settings, summary=summary, key=jax.random.key(build_seed)),
+            self._build(X.shape[1:], y.shape[1:], likelihood, num_values, summary, build_seed),
             rows,
             held_out,
             objective=ELBO(),
@@ -98,8 +87,33 @@ class BayesianNet(TrainedEstimator, abc.ABC):
             summary=summary,
             key=jax.random.key(fit_seed),
         )
-        self._settings = settings
         self._predict_seed = predict_seed
+
+    def _build(
+        self,
+        event_shape: tuple[int, ...],
+        target_shape: tuple[int, ...],
+        likelihood: str,
+        num_values: int | None,
+        summary: tuple[Summary, Summary],
+        seed: int,
+    ) -> BayesianNetwork | Ensemble:
+        settings = {
+            "event_shape": event_shape,
+            "target_shape": target_shape,
+            "hidden": sizes(self.hidden_layer_sizes),
+            "activation": self.activation,
+            "likelihood": likelihood,
+            "num_values": num_values,
+            "prior_scale": self.prior_scale,
+            "posterior": self.posterior,
+            "estimator": self.estimator,
+            "summary": summary,
+            "key": jax.random.key(seed),
+        }
+        if self.n_members == 1:
+            return BayesianNetwork.build(**settings)
+        return Ensemble.build(num_members=self.n_members, **settings)
 
     def _epochs(self, n_rows: int) -> int:
         if self.max_iter is not None:
@@ -109,7 +123,7 @@ class BayesianNet(TrainedEstimator, abc.ABC):
 
     def _prediction(self, X: Any) -> Prediction:
         X = self._checked(X)
-        found = _blocks.prediction(self.model_, X, self.n_prediction_samples, key=self._predict_key())
+        found = self.model_.predict(X, self.n_prediction_samples, key=self._predict_key())
         return Prediction(*(part.astype(np.float64) for part in found))
 
     def _checked(self, X: Any) -> np.ndarray:
@@ -122,9 +136,11 @@ class BayesianNet(TrainedEstimator, abc.ABC):
     def __getstate__(self) -> dict[str, Any]:
         # what is pickled of the model are named arrays and settings, no code
         state = cast(dict[str, Any], super().__getstate__())
-        return state | {"model_": named_arrays(self.model_)} if "model_" in state else state
+        if "model_" in state:
+            state = state | {"model_": {"recipe": self.model_.recipe, "arrays": named_arrays(self.model_)}}
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "model_" in state:
-            state = state | {"model_": rebuilt(state["_settings"], state["model_"])}
+            state = state | {"model_": from_arrays(**state["model_"])}
         super().__setstate__(state)

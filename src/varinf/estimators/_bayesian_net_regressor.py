@@ -8,7 +8,6 @@ from sklearn.utils.validation import validate_data
 
 from varinf._checks import known
 from varinf.errors import InputError
-from varinf.estimators import _blocks
 from varinf.estimators._bayesian_net import BayesianNet
 from varinf.estimators._defaults import (
     HIDDEN_LAYER_SIZES,
@@ -17,8 +16,11 @@ from varinf.estimators._defaults import (
     PREDICTION_SAMPLES,
     PRIOR_SCALE,
 )
+from varinf.models import sample_predictive
 
 _LIKELIHOODS = ("gaussian", "heteroscedastic_gaussian", "student_t", "poisson", "negative_binomial")
+_ROWS = 1024
+_TARGETS = 10  # draws of a target at each draw of the weights
 
 
 class BayesianNetRegressor(RegressorMixin, BayesianNet):
@@ -236,9 +238,15 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
         if not 0 < level < 1:
             raise InputError(f"level must be between 0 and 1, got {level}")
         X, tail = self._checked(X), (1 - level) / 2
-        lower, upper = _blocks.quantiles(
-            self.model_, X, (tail, 1 - tail), self.n_prediction_samples, key=self._predict_key()
-        )
+        # a quantile of counts is one of them
+        method = "inverted_cdf" if self.model_.likelihood.discrete else "linear"
+
+        def of_part(part: np.ndarray) -> np.ndarray:
+            draws = sample_predictive(self.model_, part, self.n_prediction_samples, _TARGETS, key=self._predict_key())
+            return np.quantile(draws, (tail, 1 - tail), axis=0, method=method)
+
+        # a part at a time, since the draws take a thousand times the room of what is made of them
+        lower, upper = np.concatenate([of_part(X[i : i + _ROWS]) for i in range(0, len(X), _ROWS)], axis=1)
         return self._as_given(lower), self._as_given(upper)
 
     def _as_given(self, values: np.ndarray) -> np.ndarray:

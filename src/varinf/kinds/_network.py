@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
@@ -91,8 +90,7 @@ class AbstractNetwork(AbstractKind):
         return models.BayesianNetwork.build(**choice.model, summary=summary, key=key)
 
     def remarks(self, model: models.BayesianNetwork, rows: RunData) -> dict[str, str]:
-        x = model.observation.x.prepare(inputs(rows.train, 2))
-        ways = Counter(model.ways(model.observation.x(jnp.asarray(x), key=None)).values())
+        ways = Counter(model.ways(inputs(rows.train, 2)).values())
         total = sum(ways.values())
         return {"weights": "; ".join(f"{way}, {_WAYS[way]}: {n} of {total} arrays" for way, n in ways.items())}
 

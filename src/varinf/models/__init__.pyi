@@ -12,8 +12,12 @@ from ._save import load as load
 from ._save import save as save
 from ._table import MODELS as MODELS
 from ._table import WEIGHT_POSTERIORS as WEIGHT_POSTERIORS
+from ._table import WEIGHT_PRIORS as WEIGHT_PRIORS
 from ._target import AbstractTarget as AbstractTarget
 from ._vae import VAE as VAE
+from ._weight_posterior import LAST_LAYER as LAST_LAYER
+from ._weight_posterior import LOW_RANK_WEIGHTS as LOW_RANK_WEIGHTS
+from ._weight_posterior import MEAN_FIELD_WEIGHTS as MEAN_FIELD_WEIGHTS
 from ._weight_prior import AbstractWeightPrior as AbstractWeightPrior
 from ._weight_prior import FanInPrior as FanInPrior
 from ._weight_prior import LearnedPrior as LearnedPrior

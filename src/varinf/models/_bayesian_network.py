@@ -1,7 +1,7 @@
 import contextlib
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -152,7 +152,8 @@ class BayesianNetwork(AbstractModel):
         shapes = [output.shape[1:rank] for rank in range(1, output.ndim + 1)]
         fitting = [shape for shape in shapes if _fits(self.likelihood.output_shape(shape), output.shape[1:])]
         p = _distribution(self.likelihood, output, 1, shapes[0] if not fitting else fitting[0])
-        return jax.tree.map(lambda array: array[None], function(self.observation.restore(p), y))
+        restored = cast(Independent, self.observation.restore(p))  # of the kind that it was
+        return jax.tree.map(lambda array: array[None], function(restored, y))
 
     def ways(self, x: Any) -> dict[str, str]:
         """How a batch sees each random array, by its name: "local" (a layer's outputs are drawn in its place), "datum"
@@ -164,7 +165,8 @@ class BayesianNetwork(AbstractModel):
         names = [jax.tree_util.keystr(path).lstrip(".") for path, _ in jax.tree.leaves_with_path(self.posterior.mean())]
         if self.estimator == "weights":
             return dict.fromkeys(names, "shared")
-        return dict(zip(names, self._plan(jnp.asarray(x)).ways, strict=True))
+        observed = self.observation.x(jax.tree.map(jnp.asarray, self.observation.x.prepare(x)), key=None)
+        return dict(zip(names, self._plan(observed).ways, strict=True))
 
     def _plan(self, x: Array) -> Plan:
         return plan(lambda weights, x: self.network(weights)(x), self.posterior.mean(), x, self.estimator)

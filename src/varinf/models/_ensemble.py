@@ -1,4 +1,5 @@
 import functools
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -6,8 +7,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
+from numpyro.distributions import Independent
 
-from varinf.distributions import Independent
+from varinf._checks import at_least_one
 from varinf.errors import InputError
 from varinf.likelihoods import AbstractLikelihood, Supervised
 from varinf.models._bayesian_network import BayesianNetwork
@@ -46,6 +48,28 @@ class Ensemble(AbstractModel):
             raise InputError("expected networks of one structure in an ensemble, got different ones")
         self.members = jax.tree.map(lambda *leaves: jnp.stack(leaves) if eqx.is_array(leaves[0]) else leaves[0], *bare)
         self.num_members, self.own_data = len(members), own_data
+
+    @classmethod
+    def build(cls, *, num_members: int, key: PRNGKeyArray, **settings: Any) -> "Ensemble":
+        """Members that `BayesianNetwork.build` makes, from different initial weights.
+
+        Args:
+            num_members: how many.
+            key: for the initial weights.
+            settings: all other arguments of `BayesianNetwork.build`.
+
+        Raises:
+            InputError: none, or a setting that `BayesianNetwork.build` refuses.
+        """
+        keys = jax.random.split(key, at_least_one("num_members", num_members))
+        return cls([BayesianNetwork.build(**settings, key=key) for key in keys])
+
+    @property
+    def recipe(self) -> str | None:
+        """How `build` made it, as JSON, which lets `varinf.load` make it again; None for parts of one's own."""
+        if self.members.recipe is None or self.own_data:
+            return None
+        return json.dumps(json.loads(self.members.recipe) | {"model": "ensemble", "num_members": self.num_members})
 
     def __getitem__(self, index: int) -> BayesianNetwork:
         """One member."""

@@ -1,5 +1,6 @@
 """What fitted Bayesian networks say of new rows: averages over draws of the weights, a block of rows at a time."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -8,14 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from numpyro.distributions import Independent
 
 from varinf._checks import at_least_one
-from varinf.distributions import Categorical, Independent
+from varinf.distributions import Categorical
 from varinf.errors import InputError
 from varinf.likelihoods import AbstractLikelihood, Bernoulli, Supervised
 from varinf.likelihoods import Categorical as CategoricalLikelihood
 
-_BLOCK = 1024  # rows
+_BLOCK = 1024  # rows; always, so that an answer has the same bits however many rows there are
 _CLASSES = (Bernoulli, CategoricalLikelihood)
 
 
@@ -106,9 +108,21 @@ def log_predictive(model: Predictive, x: Any, y: Any, num_samples: int, *, key: 
     return _in_blocks(_log_predictive, model, rows, num_samples, key)[0]
 
 
-def sample_predictive(model: Predictive, x: Any, num_samples: int, *, key: PRNGKeyArray) -> np.ndarray:
-    """Draws of y, each at a draw of the weights of its own, `[samples, n, *event]`."""
-    return _in_blocks(_sample, model, model.observation.x.prepare(x), num_samples, key)[0].swapaxes(0, 1)
+def sample_predictive(
+    model: Predictive, x: Any, num_samples: int, num_targets: int = 1, *, key: PRNGKeyArray
+) -> np.ndarray:
+    """Draws of y, `[draws, n, *event]`, with the same noise for all rows, so that a row's own do not depend on others.
+
+    Args:
+        model: one network, or an ensemble.
+        x: inputs as they are stored, `[n, *inputs]`.
+        num_samples: draws of the weights of each network, the same for all rows.
+        num_targets: draws of y at each of them.
+        key: for the draws.
+    """
+    at_least_one("num_targets", num_targets)
+    sample = functools.partial(_sample, num_targets)
+    return _in_blocks(sample, model, model.observation.x.prepare(x), num_samples, key)[0].swapaxes(0, 1)
 
 
 def _in_blocks(function: Callable, model: Any, rows: PyTree[Any], num_samples: int, key: PRNGKeyArray) -> list:
@@ -117,11 +131,10 @@ def _in_blocks(function: Callable, model: Any, rows: PyTree[Any], num_samples: i
     count = len(jax.tree.leaves(rows)[0])
     if not count:
         raise InputError("expected at least one row to predict, got none")
-    size = min(_BLOCK, 1 << (count - 1).bit_length())
     found = []
     with jax.enable_x64(True):  # for what is in the user's units; networks compute in the type of their weights
-        for start in range(0, count, size):
-            numbers = np.minimum(np.arange(start, start + size), count - 1)
+        for start in range(0, count, _BLOCK):
+            numbers = np.minimum(np.arange(start, start + _BLOCK), count - 1)
             block = jax.tree.map(lambda array, numbers=numbers: np.asarray(array)[numbers], rows)
             parts = function(model, block, num_samples, key)
             found.append([np.asarray(part)[: count - start] for part in parts])
@@ -162,14 +175,19 @@ def _log_predictive(model: Predictive, rows: PyTree[Array], num_samples: int, ke
 
 
 @eqx.filter_jit
-def _sample(model: Predictive, rows: Array, num_samples: int, key: PRNGKeyArray) -> tuple[Array]:
+def _sample(num_targets: int, model: Predictive, rows: Array, num_samples: int, key: PRNGKeyArray) -> tuple[Array]:
     def of_draw(_: None, key: PRNGKeyArray) -> tuple[None, Array]:
-        weights_key, y_key, member_key = jax.random.split(key, 3)
-        drawn = model.of_draw(lambda p, _: p.sample(y_key), (rows, None), key=weights_key)
-        return None, drawn[jax.random.randint(member_key, (), 0, len(drawn))]
+        weights_key, y_key = jax.random.split(key)
 
-    _, drawn = jax.lax.scan(of_draw, None, jax.random.split(key, num_samples))
-    return (drawn.swapaxes(0, 1),)
+        def of_row(row: Array) -> Array:
+            # by itself, with the same key, so that its noise does not depend on its place
+            drawn = model.of_draw(lambda p, _: p.sample(y_key, (num_targets,)), (row[None], None), key=weights_key)
+            return drawn.reshape(-1, *drawn.shape[3:])  # of [networks, targets, 1, *event]
+
+        return None, jax.vmap(of_row)(rows)
+
+    _, drawn = jax.lax.scan(of_draw, None, jax.random.split(key, num_samples))  # [samples, rows, of each, *event]
+    return (drawn.swapaxes(0, 1).reshape(len(rows), -1, *drawn.shape[3:]),)
 
 
 def _mean_and_inner(p: Independent, of_classes: bool) -> tuple[Array, Array]:

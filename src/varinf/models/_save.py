@@ -65,8 +65,9 @@ def _skeleton(recipe: Any) -> Any:
     """The model of a recipe, with the shape of each of its arrays in its place."""
     cls = MODELS[recipe["model"]]
     settings = {name: value for name, value in recipe.items() if name != "model"}
-    for name in ("event_shape", "hidden"):
-        settings[name] = tuple(settings[name])
+    for name in ("event_shape", "target_shape", "hidden"):
+        if name in settings:
+            settings[name] = tuple(settings[name])
     rest = None
 
     def arrays() -> Any:

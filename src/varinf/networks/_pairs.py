@@ -1,9 +1,10 @@
 """The two networks of a VAE, built together: one towards the code, its mirror image back to the data."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
+from jaxtyping import Array
 
 from varinf.networks._mlp import MLP
 
@@ -17,12 +18,14 @@ class NetworkPair(NamedTuple):
             method `with_output_bias`; `hidden` is given in the encoder's order.
         hidden: the sizes taken when none are given.
         event_ranks: ranks of the data that it can take.
+        last_layer: encoder's network -> the part of it that is its last layer.
     """
 
-    encoder: Callable[..., eqx.Module]
+    encoder: Callable[..., Callable[[Array], Array]]
     decoder: Callable[..., eqx.Module]
     hidden: tuple[int, ...]
     event_ranks: tuple[int, ...]
+    last_layer: Callable[[Any], Any]
 
 
 MLP_PAIR = NetworkPair(
@@ -30,4 +33,5 @@ MLP_PAIR = NetworkPair(
     decoder=lambda in_size, out_shape, hidden, **rest: MLP((in_size,), out_shape, hidden[::-1], **rest),
     hidden=(100,),
     event_ranks=(1, 2, 3),
+    last_layer=lambda network: network.layers[-1],
 )

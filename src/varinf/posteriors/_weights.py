@@ -69,8 +69,8 @@ class MeanFieldWeights(AbstractWeights):
         return log_prob_of(self._normals(), draws)
 
     def kl(self, priors: Priors) -> Float[Array, " parts"]:
-        leaves = zip(self._normals(), jax.tree.leaves(self.log_scale), priors, strict=True)
-        return jnp.stack([_kl(q, log_scale, prior) for q, log_scale, prior in leaves])
+        leaves = zip(jax.tree.leaves(self.loc), jax.tree.leaves(self.log_scale), priors, strict=True)
+        return jnp.stack([_kl(loc, log_scale, prior) for loc, log_scale, prior in leaves])
 
     def mean(self) -> PyTree[Array]:
         return self.loc
@@ -158,10 +158,13 @@ def log_prob_of(distributions: Sequence[Distribution], draws: PyTree[Float[Array
     return sum(each[1:], each[0])
 
 
-def _kl(q: vd.Normal, log_scale: Array, prior: Distribution) -> Float[Array, ""]:
-    """KL[q || prior], summed; `log_scale` is that of q."""
+def _kl(loc: Array, log_scale: Array, prior: Distribution) -> Float[Array, ""]:
+    """KL[q || prior] of the normal q with this mean and the exponential of this scale, summed."""
+    scale = jnp.exp(log_scale)
     if isinstance(prior, vd.Normal):
         # what `kl_divergence` gives, without the logarithm of the exponential, which costs as much as all else
-        square = (q.scale**2 + (q.loc - prior.loc) ** 2) / jnp.square(prior.scale)
-        return jnp.sum(0.5 * (square - 1) + jnp.log(prior.scale) - log_scale)
-    return jnp.sum(vd.kl_divergence(q, prior if math.prod(prior.batch_shape) == 1 else prior.expand(q.batch_shape)))
+        prior_loc, prior_scale = jnp.asarray(prior.loc), jnp.asarray(prior.scale)
+        square = (scale**2 + (loc - prior_loc) ** 2) / jnp.square(prior_scale)
+        return jnp.sum(0.5 * (square - 1) + jnp.log(prior_scale) - log_scale)
+    q = vd.Normal(loc, scale)
+    return jnp.sum(vd.kl_divergence(q, prior if math.prod(prior.batch_shape) == 1 else prior.expand(loc.shape)))
