@@ -1,4 +1,5 @@
 from ._bayesian_network import BayesianNetwork as BayesianNetwork
+from ._bayesian_parts import BayesianParts as BayesianParts
 from ._decoder import Decoder as Decoder
 from ._ensemble import Ensemble as Ensemble
 from ._log_density import LogDensity as LogDensity

@@ -1,4 +1,3 @@
-import contextlib
 import math
 from collections.abc import Callable
 from typing import Any, cast
@@ -7,22 +6,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
-from numpyro.distributions import Distribution, Independent, Normal
+from numpyro.distributions import Distribution, Independent
 
 from varinf._checks import known
-from varinf._tree import trainable
-from varinf.distributions import NoClosedForm
 from varinf.errors import InputError
 from varinf.likelihoods import AbstractLikelihood, Supervised
 from varinf.models._build_bayesian_network import build_bayesian_network
 from varinf.models._gradient_estimators import ESTIMATORS, Plan, per_datum_outputs, plan
 from varinf.models._model import AbstractModel
 from varinf.models._prediction import Prediction, predict
-from varinf.models._weight_prior import AbstractWeightPrior, weight_prior
-from varinf.objectives import Batch, Draw, Latent, Request, Terms
-from varinf.posteriors import AbstractFamily, AbstractWeights, MeanField, MeanFieldWeights, log_prob_of, over_weights
-
-_START = 0.1  # of a weight's standard deviation, as a share of the root mean square of its array
+from varinf.models._random_weights import START, RandomWeights
+from varinf.models._weight_prior import AbstractWeightPrior
+from varinf.objectives import Batch, Draw, Request, Terms
+from varinf.posteriors import AbstractFamily, AbstractWeights, MeanFieldWeights
 
 
 class BayesianNetwork(AbstractModel):
@@ -55,11 +51,9 @@ class BayesianNetwork(AbstractModel):
         InputError: a network without float arrays; an unknown name; an estimator that the posterior does not allow.
     """
 
-    posterior: AbstractWeights
-    prior: AbstractWeightPrior
+    weights: RandomWeights
     likelihood: AbstractLikelihood
     observation: Supervised
-    _fixed: PyTree
     estimator: str = eqx.field(static=True)
     recipe: str | None = eqx.field(static=True, default=None)
 
@@ -75,16 +69,12 @@ class BayesianNetwork(AbstractModel):
         *,
         random: Callable[[Any], Any] | PyTree[bool] | None = None,
         observation: Supervised | None = None,
-        scale: float = _START,
+        scale: float = START,
         recipe: str | None = None,
         key: PRNGKeyArray,
     ):
         known("estimator", estimator, ESTIMATORS)
-        family = MeanField() if posterior is None else posterior
-        weights, self._fixed = eqx.partition(network, _marks(network, random))
-        if not jax.tree.leaves(weights):
-            raise InputError("the network has no float arrays that could be random; pass one with weights")
-        self.posterior = over_weights(family, weights, _starts(weights, scale), key=key)
+        self.weights = RandomWeights(network, random, prior, posterior, scale=scale, key=key)
         if not isinstance(self.posterior, MeanFieldWeights):
             if estimator not in ("auto", "weights"):
                 raise InputError(
@@ -93,35 +83,38 @@ class BayesianNetwork(AbstractModel):
                 )
             estimator = "weights"
         self.estimator = estimator
-        self.prior = weight_prior(Normal(0.0, 1.0) if prior is None else prior).built(weights)
         self.likelihood = likelihood
         self.observation = Supervised() if observation is None else observation
         self.recipe = recipe
 
+    @property
+    def posterior(self) -> AbstractWeights:
+        """q(w)."""
+        return self.weights.posterior
+
+    @property
+    def prior(self) -> AbstractWeightPrior:
+        """p(w)."""
+        return self.weights.prior
+
     def draw(self, batch: Batch, request: Request, *, key: PRNGKeyArray) -> Draw:
         weights_key, outputs_key = jax.random.split(key)
-        drawn = self.estimator == "weights" or self._kl(request) is None
-        return Draw(self.posterior.sample(weights_key, request.num_samples) if drawn else (), outputs_key)
+        drawn = self.estimator == "weights" or self.weights.kl(request) is None
+        return Draw(self.posterior.sample(weights_key, request.num_samples) if drawn else None, outputs_key)
 
     def score(self, batch: Batch, draw: Draw, request: Request) -> Terms:
         x, y = batch.data
         if not isinstance(self.posterior, MeanFieldWeights) or self.estimator == "weights":
-            output = over_samples(lambda weights: self.network(weights)(x), draw.latents)
+            output = _over_samples(lambda weights: self.network(weights)(x), draw.latents)
         else:
             output = per_datum_outputs(self._plan(x), self.posterior, x, request.num_samples, draw.context)
         p = _distribution(self.likelihood, output, 2, y.shape[1:])
         log_likelihood = jnp.asarray(p.log_prob(y)) + self.observation.log_det()
-        log_prior = log_posterior = jnp.full(request.num_samples, jnp.nan)
-        if draw.latents != ():
-            q = jax.lax.stop_gradient(self.posterior) if request.stop_posterior else self.posterior
-            log_prior = log_prob_of(self.prior(draw.latents), draw.latents)
-            log_posterior = q.log_prob(draw.latents)
-        latent = Latent("weights", log_prior, log_posterior, self._kl(request), is_global=True)
-        return Terms(log_likelihood, (latent,), batch)
+        return Terms(log_likelihood, (self.weights.latent(draw.latents, request),), batch)
 
     def network(self, weights: PyTree[Array]) -> Callable[[Array], Array]:
         """The network at given weights, `[batch, *inputs]` -> `[batch, *outputs]`."""
-        return eqx.combine(weights, self._fixed)
+        return self.weights.put(weights)
 
     def predict(self, x: Any, num_samples: int = 100, *, key: PRNGKeyArray) -> Prediction:
         """What it says of y at new inputs, and how sure it is.
@@ -171,14 +164,8 @@ class BayesianNetwork(AbstractModel):
     def _plan(self, x: Array) -> Plan:
         return plan(lambda weights, x: self.network(weights)(x), self.posterior.mean(), x, self.estimator)
 
-    def _kl(self, request: Request) -> Float[Array, " parts"] | None:
-        if request.closed_form_kl:
-            with contextlib.suppress(NoClosedForm):
-                return self.posterior.kl(self.prior(self.posterior.mean()))
-        return None
 
-
-def over_samples(function: Callable[[PyTree[Array]], Array], draws: PyTree[Float[Array, "samples ..."]]) -> Array:
+def _over_samples(function: Callable[[PyTree[Array]], Array], draws: PyTree[Float[Array, "samples ..."]]) -> Array:
     """A function of each draw, `[samples, ...]`."""
     if len(jax.tree.leaves(draws)[0]) == 1:  # spares products a batch axis
         return function(jax.tree.map(lambda leaf: leaf[0], draws))[None]
@@ -208,26 +195,3 @@ def _fits(shape: tuple[int, ...], given: tuple[int, ...]) -> bool:
     if -1 in shape:
         return math.prod(given) % known_size == 0 and math.prod(given) > known_size
     return math.prod(given) == known_size
-
-
-def _marks(network: PyTree, random: Callable[[Any], Any] | PyTree[bool] | None) -> PyTree[bool]:
-    """True at the arrays that are to be random."""
-    floats = trainable(network)
-    if random is None:
-        return floats
-    if jax.tree.structure(random) != jax.tree.structure(network):  # a function: trees like networks are callable too
-        none = jax.tree.map(lambda _: False, network)
-        random = eqx.tree_at(random, none, replace_fn=lambda part: jax.tree.map(lambda _: True, part))
-    return jax.tree.map(lambda is_float, chosen: is_float and bool(chosen), floats, random)
-
-
-def _starts(weights: PyTree[Array], scale: float) -> PyTree[Array]:
-    """Standard deviations to begin with: a share of each array's size, or of all arrays' where one is zero."""
-    leaves = jax.tree.leaves(weights)
-    overall = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in leaves) / sum(leaf.size for leaf in leaves))
-
-    def start(leaf: Array) -> Array:
-        own = jnp.sqrt(jnp.mean(leaf**2))
-        return jnp.full_like(leaf, scale * jnp.where(own > 0, own, jnp.where(overall > 0, overall, 1.0)))
-
-    return jax.tree.map(start, weights)
