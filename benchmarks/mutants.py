@@ -187,6 +187,48 @@ MUTANTS = [
         "return self.rest(member.draws(noise)).mean() + self.exact(member, noise) - self.parabola.mean(member)",
         "tests/inference/test_infer.py",
     ),
+    Mutant(
+        "the KL of weights divided by the batch's size",
+        "objectives/_elbo.py",
+        "share = 1 / terms.batch.num_data if latent.is_global else 1.0",
+        "share = 1 / terms.batch.mask.sum() if latent.is_global else 1.0",
+        "tests/models/test_bayesian_network.py",
+    ),
+    Mutant(
+        "the KL of weights divided by the number of arrays",
+        "posteriors/_weights.py",
+        "return jnp.stack([_kl(q, log_scale, prior) for q, log_scale, prior in leaves])",
+        "return jnp.stack([_kl(q, log_scale, prior) for q, log_scale, prior in leaves]) / len(priors)",
+        "tests/models/test_bayesian_network.py",
+    ),
+    Mutant(
+        "one noise for all rows in local reparameterisation",
+        "models/_gradient_estimators.py",
+        "each = jax.vmap(one, in_axes=(None, 0, 0))",
+        "each = lambda seconds, x, noise: jax.vmap(one, in_axes=(None, 0, None))(seconds, x, noise[0])",
+        "tests/models/test_random_arrays.py",
+    ),
+    Mutant(
+        "the noise of a layer scaled by the variance",
+        "models/_random_arrays.py",
+        "return self.mean + jnp.sqrt(jnp.maximum(self.variance, _LEAST)) * noise(self.shape)",
+        "return self.mean + self.variance * noise(self.shape)",
+        "tests/models/test_random_arrays.py",
+    ),
+    Mutant(
+        "independent noise at each place of a convolution",
+        "models/_random_arrays.py",
+        "if math.prod(x.shape) != math.prod(x.shape[axis] for axis in axes.x):",
+        "if False:",
+        "tests/models/test_random_arrays.py",
+    ),
+    Mutant(
+        "epistemic and aleatoric swapped",
+        "models/_prediction.py",
+        "return average.mean, average.inner + between, average.inner + between, average.inner, between",
+        "return average.mean, average.inner + between, average.inner + between, between, average.inner",
+        "tests/models/test_bayesian_network.py",
+    ),
 ]
 
 
