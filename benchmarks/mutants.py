@@ -197,8 +197,8 @@ MUTANTS = [
     Mutant(
         "the KL of weights divided by the number of arrays",
         "posteriors/_weights.py",
-        "return jnp.stack([_kl(q, log_scale, prior) for q, log_scale, prior in leaves])",
-        "return jnp.stack([_kl(q, log_scale, prior) for q, log_scale, prior in leaves]) / len(priors)",
+        "return jnp.stack([_kl(loc, log_scale, prior) for loc, log_scale, prior in leaves])",
+        "return jnp.stack([_kl(loc, log_scale, prior) for loc, log_scale, prior in leaves]) / len(priors)",
         "tests/models/test_bayesian_network.py",
     ),
     Mutant(

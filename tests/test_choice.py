@@ -74,7 +74,7 @@ def chosen_network(x, num_classes, **options):
 @pytest.mark.parametrize(
     ("x", "num_classes", "likelihood", "hidden"),
     [
-        (RNG.normal(size=(20, 3)), None, "gaussian", (100,)),
+        (RNG.normal(size=(20, 3)), None, "heteroscedastic_gaussian", (100,)),
         (RNG.normal(size=(20, 3)), 4, "categorical", (100,)),
         (GREY, 4, "categorical", (400, 400)),
     ],
@@ -91,6 +91,11 @@ def test_of_a_network_by_the_kind_of_data(x, num_classes, likelihood, hidden):
     assert chosen_network(x, num_classes, network="conv", **options).model["hidden"] is None
 
 
-def test_of_a_network_about_3000_steps():
-    choice = chosen_network(np.zeros((64 * 30, 1)), 2, model="classifier")
+def test_a_variance_that_is_given_is_that_of_a_gaussian():
+    choice = chosen_network(RNG.normal(size=(20, 3)), None, model="regressor", variance=4.0)
+    assert (choice.model["likelihood"], choice.model["variance"]) == ("gaussian", 4)
+
+
+def test_of_a_network_about_5000_steps():
+    choice = chosen_network(np.zeros((64 * 50, 1)), 2, model="classifier")
     assert (choice.batch_size, choice.epochs, choice.patience) == (64, 100, 25)

@@ -82,7 +82,7 @@ def test_the_bound_is_that_of_the_fit(classifier):
     lines = [json.loads(line) for line in (classifier / "metrics.jsonl").read_text().splitlines()]
     # of other draws, and over the training rows' number: over the held-out rows' the KL would be four times as large
     assert results(classifier)["kl"] == pytest.approx(lines[-1]["validation_kl"], rel=1e-4)
-    assert results(classifier)["elbo"] == pytest.approx(lines[-1]["validation_elbo"], rel=0.02)
+    assert results(classifier)["elbo"] == pytest.approx(lines[-1]["validation_elbo"], abs=0.1)
 
 
 def test_evaluate_gives_the_figures_of_the_fit_again(varinf, classifier, regressor):

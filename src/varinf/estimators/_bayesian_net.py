@@ -1,4 +1,3 @@
-import abc
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -11,7 +10,7 @@ from varinf._checks import at_least_one
 from varinf._tree import named_arrays
 from varinf.data import ArraySource, Summary, summarize
 from varinf.errors import InputError
-from varinf.estimators._defaults import EPOCHS, STEPS
+from varinf.estimators._defaults import BATCH_SIZE, EPOCHS, STEPS
 from varinf.estimators._training import SEEDS, TrainedEstimator, sizes
 from varinf.models import BayesianNetwork, Ensemble, Prediction, from_arrays
 from varinf.objectives import ELBO
@@ -31,7 +30,7 @@ class Uncertainty(NamedTuple):
     epistemic: np.ndarray
 
 
-class BayesianNet(TrainedEstimator, abc.ABC):
+class BayesianNet(TrainedEstimator):
     """What the classifier and the regressor share; their parameters are described there."""
 
     hidden_layer_sizes: int | Sequence[int]
@@ -114,6 +113,9 @@ class BayesianNet(TrainedEstimator, abc.ABC):
         if self.n_members == 1:
             return BayesianNetwork.build(**settings)
         return Ensemble.build(num_members=self.n_members, **settings)
+
+    def _auto_batch_size(self, n_rows: int) -> int:
+        return BATCH_SIZE
 
     def _epochs(self, n_rows: int) -> int:
         if self.max_iter is not None:

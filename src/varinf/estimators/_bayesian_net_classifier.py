@@ -54,9 +54,9 @@ class BayesianNetClassifier(ClassifierMixin, BayesianNet):
     learning_rate_init : float, default=0.01
         The learning rate at the start.
     batch_size : int or 'auto', default='auto'
-        Rows in a step; no more than there are. 'auto': 32 below 2048 rows, 64 below 4096, then 128.
+        Rows in a step; no more than there are. 'auto': 64.
     max_iter : int or None, default=None
-        Epochs: passes over the data. None: about 3000 steps, in 20 to 1000 epochs.
+        Epochs: passes over the data. None: about 5000 steps, in 20 to 1000 epochs.
     early_stopping : bool, default=False
         Whether to hold rows out, stop when the bound on them has not risen for `n_iter_no_change` epochs, and keep
         the best model.

@@ -13,6 +13,7 @@ from varinf.estimators._defaults import (
     HIDDEN_LAYER_SIZES,
     LEARNING_RATE,
     LEARNING_RATE_INIT,
+    LIKELIHOOD,
     PREDICTION_SAMPLES,
     PRIOR_SCALE,
 )
@@ -29,10 +30,13 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
     A multi-layer perceptron gives the parameters of p(y | x, w). Its weights w have a normal prior p(w), and q(w),
     close to p(w | data), is fitted by stochastic gradients of the evidence lower bound, together with what the
     likelihood has to learn (the size of the noise). Predictions are averages over q, and their variance comes apart
-    into noise and ignorance (`predict_uncertainty`). With `hidden_layer_sizes=()` it is Bayesian linear regression.
+    into noise and ignorance (`predict_uncertainty`). With `hidden_layer_sizes=()` and `likelihood='gaussian'` it is
+    Bayesian linear regression.
 
     Columns of X are standardised inside, and those of y where they are real numbers; what comes out is in the units of
     `y`. Counts are not: their networks give the logarithm of the mean, less that of the data's mean.
+
+    The defaults were chosen on four sets of the UCI repository, of 308 to 1599 rows (concrete, energy, wine, yacht).
 
     MLPRegressor's `alpha` is left out: the prior takes its place. A penalty on weights is a normal prior about zero,
     whose width is `prior_scale`, and it counts once for all the data, however many rows there are.
@@ -43,9 +47,9 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
         Units of each hidden layer; () for a linear model.
     activation : str, default='relu'
         A name in `varinf.networks.ACTIVATIONS`.
-    likelihood : str, default='gaussian'
-        p(y | x, w). For real numbers: 'gaussian', with noise of one size for each output; 'heteroscedastic_gaussian',
-        with noise whose size depends on x; 'student_t', for outliers. For counts: 'poisson', and 'negative_binomial'
+    likelihood : str, default='heteroscedastic_gaussian'
+        p(y | x, w). For real numbers: 'heteroscedastic_gaussian', with noise whose size depends on x; 'gaussian', with
+        noise of one size for each output; 'student_t', for outliers. For counts: 'poisson', and 'negative_binomial'
         for those that scatter more.
     prior_scale : float, 'fan_in' or 'learned', default=1.0
         The standard deviation of p(w), which is normal about zero, for inputs and targets of variance one. 'fan_in':
@@ -68,9 +72,9 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
     learning_rate_init : float, default=0.01
         The learning rate at the start.
     batch_size : int or 'auto', default='auto'
-        Rows in a step; no more than there are. 'auto': 32 below 2048 rows, 64 below 4096, then 128.
+        Rows in a step; no more than there are. 'auto': 64.
     max_iter : int or None, default=None
-        Epochs: passes over the data. None: about 3000 steps, in 20 to 1000 epochs.
+        Epochs: passes over the data. None: about 5000 steps, in 20 to 1000 epochs.
     early_stopping : bool, default=False
         Whether to hold rows out, stop when the bound on them has not risen for `n_iter_no_change` epochs, and keep
         the best model.
@@ -132,7 +136,7 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
         hidden_layer_sizes: int | Sequence[int] = HIDDEN_LAYER_SIZES,
         activation: str = "relu",
         *,
-        likelihood: str = "gaussian",
+        likelihood: str = LIKELIHOOD,
         prior_scale: float | str = PRIOR_SCALE,
         posterior: str = "mean_field",
         estimator: str = "auto",

@@ -1,5 +1,6 @@
 """How the training parameters that all estimators share become a fit."""
 
+import abc
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from varinf.train import Boundary, fit, make_optimizer
 SEEDS = np.iinfo(np.int32).max
 
 
-class TrainedEstimator(BaseEstimator):
+class TrainedEstimator(BaseEstimator, abc.ABC):
     """An estimator that is fitted by stochastic gradients; its parameters are described where they are given."""
 
     solver: str
@@ -36,10 +37,12 @@ class TrainedEstimator(BaseEstimator):
         if self.early_stopping and not 0 < self.validation_fraction < 1:
             raise InputError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction}")
 
+    @abc.abstractmethod
+    def _auto_batch_size(self, n_rows: int) -> int:
+        """Rows in a step, if there are so many."""
+
     def _batch_size(self, n_rows: int) -> int:
-        if isinstance(self.batch_size, str):
-            return min(n_rows, 32 if n_rows < 2048 else 64 if n_rows < 4096 else 128)
-        return min(n_rows, int(self.batch_size))
+        return min(n_rows, self._auto_batch_size(n_rows) if isinstance(self.batch_size, str) else int(self.batch_size))
 
     def _split(self, rows: Any, random: np.random.RandomState) -> tuple[Any, Any | None]:
         """The rows to fit, an array or a tuple of arrays, and those held out for early stopping."""
@@ -65,11 +68,12 @@ class TrainedEstimator(BaseEstimator):
     ) -> None:
         """Fit a model, and take note of it and of the course of the fit."""
         n_rows = _count(rows)
+        batch_size = self._batch_size(n_rows)
         optimizer = make_optimizer(
             self.solver,
             self.learning_rate_init,
             schedule=self.learning_rate,
-            total_steps=epochs * -(-n_rows // self._batch_size(n_rows)),
+            total_steps=epochs * -(-n_rows // batch_size),
         )
         done = fit(
             model,
@@ -78,7 +82,7 @@ class TrainedEstimator(BaseEstimator):
             objective=objective,
             optimizer=optimizer,
             # left open where it is all rows, so that small sets share a compiled step
-            batch_size=None if self.batch_size == "auto" and n_rows <= 32 else self._batch_size(n_rows),
+            batch_size=None if self.batch_size == "auto" and n_rows <= batch_size else batch_size,
             epochs=epochs,
             patience=self.n_iter_no_change if self.early_stopping else None,
             callback=_show if self.verbose else None,

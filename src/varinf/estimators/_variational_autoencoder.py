@@ -304,6 +304,9 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
         if self.n_components is not None:
             at_least_one("n_components", self.n_components)
 
+    def _auto_batch_size(self, n_rows: int) -> int:
+        return 32 if n_rows < 2048 else 64 if n_rows < 4096 else 128
+
     def _build(self, rows: np.ndarray, n_components: int, summary: Summary, seed: int) -> VAE:
         return VAE.build(
             event_shape=rows.shape[1:],
