@@ -39,9 +39,6 @@ def test_a_vae_with_a_bayesian_decoder_has_both_kls():
     found, gradient = metrics(model, rows, 3, 1000)
     own, _ = metrics(plain, rows, 3, 1000)
     assert float(found["kl"]) == pytest.approx(float(own["kl"]) + weights_kl / 1000, rel=1e-6)
-    # with weights that are as good as known it is the VAE
-    many = [float(metrics(m, rows, 4000, 1000)[0]["reconstruction"]) for m in (model, plain)]
-    assert many[0] == pytest.approx(many[1], rel=0.01)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
