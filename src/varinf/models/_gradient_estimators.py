@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from varinf._noise import normal
 from varinf.models._random_arrays import Flipped, Normal, evaluate
 from varinf.posteriors import MeanFieldWeights
 
@@ -79,13 +80,13 @@ def per_datum_outputs(
     """
     locs, log_scales = jax.tree.leaves(q.loc), jax.tree.leaves(q.log_scale)
     own_key, shared_key = jax.random.split(key)
-    noise = jax.random.normal(own_key, (num_samples, len(x), plan.num_noise), locs[0].dtype)
+    noise = normal(own_key, (num_samples, len(x), plan.num_noise), locs[0].dtype)
     # what goes with the mean: a variance, or a draw's deviation for all data of a sample
     keys = jax.random.split(shared_key, len(locs))
     seconds = [
         jnp.exp(2 * log_scale)
         if way in ("local", "datum")
-        else jnp.exp(log_scale) * jax.random.normal(key, (num_samples, *log_scale.shape), log_scale.dtype)
+        else jnp.exp(log_scale) * normal(key, (num_samples, *log_scale.shape), log_scale.dtype)
         for way, log_scale, key in zip(plan.ways, log_scales, keys, strict=True)
     ]
     by_sample = [None if way in ("local", "datum") else 0 for way in plan.ways]

@@ -3,15 +3,19 @@
 import abc
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from numpyro.distributions import Distribution
 
 from varinf import distributions as vd
+from varinf._noise import normal
 from varinf._tree import Constant
 from varinf.errors import InputError
 from varinf.posteriors._family import AbstractFamily
@@ -57,13 +61,13 @@ class MeanFieldWeights(AbstractWeights):
     log_scale: PyTree[Float[Array, "..."]]
 
     def sample(self, key: PRNGKeyArray, num_samples: int) -> PyTree[Float[Array, "samples ..."]]:
-        leaves, structure = jax.tree.flatten(self.loc)
-        keys = jax.tree.unflatten(structure, list(jax.random.split(key, len(leaves))))
-
-        def draw(loc: Array, log_scale: Array, key: PRNGKeyArray) -> Array:
-            return loc + jnp.exp(log_scale) * jax.random.normal(key, (num_samples, *loc.shape), loc.dtype)
-
-        return jax.tree.map(draw, self.loc, self.log_scale, keys)
+        locs, structure = jax.tree.flatten(self.loc)
+        log_scales = jax.tree.leaves(self.log_scale)
+        if num_samples == 1:  # without an axis for draws, in which each pass over the weights is dearer
+            draws = [draw[None] for draw in _drawn(locs, log_scales, key)]
+        else:
+            draws = jax.vmap(partial(_drawn, locs, log_scales))(jax.random.split(key, num_samples))
+        return jax.tree.unflatten(structure, draws)
 
     def log_prob(self, draws: PyTree[Float[Array, "samples ..."]]) -> Float[Array, " samples"]:
         return log_prob_of(self._normals(), draws)
@@ -78,6 +82,33 @@ class MeanFieldWeights(AbstractWeights):
     def _normals(self) -> list[vd.Normal]:
         locs, log_scales = jax.tree.leaves(self.loc), jax.tree.leaves(self.log_scale)
         return [vd.Normal(loc, jnp.exp(log_scale)) for loc, log_scale in zip(locs, log_scales, strict=True)]
+
+
+Arrays = list[Float[Array, "..."]]
+
+
+@jax.custom_vjp
+def _drawn(locs: Arrays, log_scales: Arrays, key: PRNGKeyArray) -> Arrays:
+    """loc + σ ε, with ε drawn for all arrays at once. By the rule below, gradients read σ ε from the draws."""
+    sizes = [loc.size for loc in locs]
+    noise = lax.optimization_barrier(normal(key, (sum(sizes),), jnp.result_type(*locs)))
+    parts = jnp.split(noise, np.cumsum(sizes)[:-1])
+    return [
+        loc + jnp.exp(log_scale) * part.reshape(loc.shape).astype(loc.dtype)
+        for loc, log_scale, part in zip(locs, log_scales, parts, strict=True)
+    ]
+
+
+def _drawn_forward(locs: Arrays, log_scales: Arrays, key: PRNGKeyArray) -> tuple[Arrays, tuple[Arrays, Arrays]]:
+    draws = _drawn(locs, log_scales, key)
+    return draws, (draws, locs)
+
+
+def _drawn_backward(saved: tuple[Arrays, Arrays], grads: Arrays) -> tuple[Arrays, Arrays, None]:
+    return grads, [grad * (draw - loc) for grad, draw, loc in zip(grads, *saved, strict=True)], None
+
+
+_drawn.defvjp(_drawn_forward, _drawn_backward)
 
 
 class _Shift(Constant):
@@ -160,11 +191,11 @@ def log_prob_of(distributions: Sequence[Distribution], draws: PyTree[Float[Array
 
 def _kl(loc: Array, log_scale: Array, prior: Distribution) -> Float[Array, ""]:
     """KL[q || prior] of the normal q with this mean and the exponential of this scale, summed."""
-    scale = jnp.exp(log_scale)
     if isinstance(prior, vd.Normal):
-        # what `kl_divergence` gives, without the logarithm of the exponential, which costs as much as all else
+        # what `kl_divergence` gives, as sums of the least that is to be worked out for each weight
         prior_loc, prior_scale = jnp.asarray(prior.loc), jnp.asarray(prior.scale)
-        square = (scale**2 + (loc - prior_loc) ** 2) / jnp.square(prior_scale)
-        return jnp.sum(0.5 * (square - 1) + jnp.log(prior_scale) - log_scale)
-    q = vd.Normal(loc, scale)
+        precision = 1 / jnp.square(prior_scale)
+        squares = jnp.sum(precision * jnp.exp(2 * log_scale)) + jnp.sum(precision * jnp.square(loc - prior_loc))
+        return 0.5 * squares - jnp.sum(log_scale) + jnp.sum(jnp.broadcast_to(jnp.log(prior_scale) - 0.5, loc.shape))
+    q = vd.Normal(loc, jnp.exp(log_scale))
     return jnp.sum(vd.kl_divergence(q, prior if math.prod(prior.batch_shape) == 1 else prior.expand(loc.shape)))

@@ -1,0 +1,46 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from varinf._noise import normal
+
+NUMBER = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def drawn() -> np.ndarray:
+    """Numbers of neighbouring keys, `[keys, number]`."""
+    draw = jax.jit(lambda key: normal(key, (NUMBER,), jnp.dtype("float32")))
+    return np.stack([np.asarray(draw(key), float) for key in (jax.random.key(0), *jax.random.split(jax.random.key(0)))])
+
+
+def test_they_are_normal(drawn: np.ndarray):
+    for numbers in drawn:
+        # to 1e-3 everywhere: the number of cells, 2^23, or a wrong scale of 0.1 % would show
+        assert stats.kstest(numbers, "norm").pvalue > 1e-3
+        assert np.isfinite(numbers).all()
+        # as many beyond 3.5 standard deviations as there should be, within 4 of the count's own
+        expected = NUMBER * 2 * stats.norm.sf(3.5)
+        assert abs((np.abs(numbers) > 3.5).sum() - expected) < 4 * expected**0.5
+
+
+def test_neighbours_have_nothing_in_common(drawn: np.ndarray):
+    """Neither numbers beside each other, nor rows of a matrix, nor the same place under other keys: in values,
+    sizes or signs."""
+    bound = 4.5 / NUMBER**0.5
+    for form in (lambda x: x, lambda x: x**2 - 1, np.sign):
+        formed = [form(numbers) / form(numbers).std() for numbers in drawn]
+        for lag in (1, 2, 10, 400, 784):
+            assert all(abs(np.mean(f[lag:] * f[:-lag])) < bound for f in formed)
+        pairs = ((0, 1), (0, 2), (1, 2))
+        assert all(abs(np.mean(formed[a] * formed[b])) < bound for a, b in pairs)
+    spectra = [np.abs(np.fft.rfft(numbers)[1:-1]) ** 2 / NUMBER for numbers in drawn]
+    assert all(spectrum.max() < np.log(NUMBER) + 10 for spectrum in spectra)  # a period of any length would stand out
+
+
+def test_double_precision_is_kept():
+    with jax.enable_x64(True):
+        key = jax.random.key(1)
+        assert jnp.array_equal(normal(key, (3, 2), jnp.dtype("float64")), jax.random.normal(key, (3, 2), "float64"))
