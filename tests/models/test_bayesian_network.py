@@ -39,7 +39,7 @@ def loss_and_gradient(model, data, key, *, num_data=None, objective=None):
     params, fixed = eqx.partition(model, eqx.is_inexact_array)
     rows = len(data[0])
     batch = Batch(data, jnp.arange(rows), jnp.ones(rows, bool), jnp.asarray(num_data or rows), jnp.zeros((), jnp.int32))
-    return value_and_grad(objective or vi.ELBO(), params, fixed, batch, key=key)
+    return eqx.filter_jit(value_and_grad)(objective or vi.ELBO(), params, fixed, batch, key=key)
 
 
 def exact_elbo(q):
@@ -60,6 +60,7 @@ def test_linear_regression_ends_at_the_mean_field_optimum(float64, estimator):
         (X, Y),
         objective=vi.ELBO(512 if estimator == "weights" else 128),
         optimizer=optimizer,
+        batch_size=6,
         epochs=steps,
         key=jax.random.key(1),
     )
@@ -75,7 +76,8 @@ def test_natural_gradient_steps_end_there_too(float64, estimator):
     steps = 3000
     optimizer = ivon(0.1, num_data=6, curvature_momentum=0.99, schedule="cosine", total_steps=steps)
     model = vi.Ensemble([regression(estimator=estimator, scale=1.0)] * 2)
-    fit = vi.fit(model, (X, Y), objective=vi.ELBO(64), optimizer=optimizer, epochs=steps, key=jax.random.key(1))
+    settings = {"optimizer": optimizer, "batch_size": 6, "epochs": steps}
+    fit = vi.fit(model, (X, Y), objective=vi.ELBO(64), **settings, key=jax.random.key(1))
     for member in (fit.model[0], fit.model[1]):
         np.testing.assert_allclose(member.posterior.loc.w, MEAN, atol=5e-3)
         # the average over a hundred steps is what noise is left in the curvature
@@ -87,9 +89,8 @@ def test_full_covariance_is_the_exact_posterior(float64):
     steps = 2000
     optimizer = make_optimizer(learning_rate=0.03, schedule="cosine", total_steps=steps)
     model = regression(posterior=FullRank(), scale=1.0)
-    fit = vi.fit(
-        model, (X, Y), objective=vi.ELBO(16, estimator="stl"), optimizer=optimizer, epochs=steps, key=jax.random.key(1)
-    )
+    settings = {"optimizer": optimizer, "batch_size": 6, "epochs": steps}
+    fit = vi.fit(model, (X, Y), objective=vi.ELBO(16, estimator="stl"), **settings, key=jax.random.key(1))
     assert fit.monte_carlo == ("weights",)  # sticking the landing takes draws
     q = fit.model.posterior
     np.testing.assert_allclose(q.mean().w, MEAN, atol=1e-4)
@@ -206,7 +207,8 @@ def test_a_learned_prior_ends_at_the_size_of_the_weights(float64):
     """At the optimum s² is the mean of E[w²] over an array (MacKay 1992)."""
     model = regression(prior=LearnedPrior(1.0), estimator="local")
     optimizer = make_optimizer(learning_rate=0.03, schedule="cosine", total_steps=2000)
-    fit = vi.fit(model, (X, Y), objective=vi.ELBO(8), optimizer=optimizer, epochs=2000, key=jax.random.key(1))
+    settings = {"optimizer": optimizer, "batch_size": 6, "epochs": 2000}
+    fit = vi.fit(model, (X, Y), objective=vi.ELBO(8), **settings, key=jax.random.key(1))
     q, (prior,) = fit.model.posterior, fit.model.prior(model.posterior.mean())
     assert float(prior.scale) ** 2 == pytest.approx(float(jnp.mean(q.loc.w**2 + jnp.exp(2 * q.log_scale.w))), rel=0.01)
 
@@ -308,10 +310,10 @@ def test_a_row_is_predicted_alike_alone_and_among_others():
 def test_members_are_fitted_as_if_each_were_alone(float64):
     """Plain gradient descent: with a share of the gradient, a member would make a third of the way."""
     members = [regression(estimator="local", scale=s) for s in (0.5, 1.0, 2.0)]
-    ensemble, optimizer = vi.Ensemble(members), optax.sgd(0.01)
-    fit = vi.fit(ensemble, (X, Y), objective=vi.ELBO(2000), optimizer=optimizer, epochs=20, key=jax.random.key(0))
+    settings = {"objective": vi.ELBO(2000), "optimizer": optax.sgd(0.01), "batch_size": 6, "epochs": 20}
+    fit = vi.fit(vi.Ensemble(members), (X, Y), **settings, key=jax.random.key(0))
     for i, member in enumerate(members):
-        alone = vi.fit(member, (X, Y), objective=vi.ELBO(2000), optimizer=optimizer, epochs=20, key=jax.random.key(i))
+        alone = vi.fit(member, (X, Y), **settings, key=jax.random.key(i))
         np.testing.assert_allclose(fit.model[i].posterior.loc.w, alone.model.posterior.loc.w, atol=0.01)
         np.testing.assert_allclose(fit.model[i].posterior.log_scale.w, alone.model.posterior.log_scale.w, atol=0.01)
 

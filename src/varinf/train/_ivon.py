@@ -44,10 +44,12 @@ def ivon(
     """Improved variational online Newton, for the weights of a `BayesianNetwork` with a mean-field posterior.
 
     The natural gradient of the bound: means step by their gradients times their variances, and variances follow the
-    curvature that the gradients show. A step costs about as much as one of Adam. All other parameters (point
+    curvature that the gradients show. No step moves a mean by more than its standard deviation, since the curvature
+    tells nothing of what is further away. A step costs about as much as one of Adam. All other parameters (point
     estimates, the noise of a likelihood) are left to Adam.
 
-    Source: Shen et al. 2024, algorithm 1, with the gradient of the KL inside the average of the gradients.
+    Source: Shen et al. 2024, algorithm 1, with the gradient of the KL inside the average of the gradients, and steps
+    clipped in units of the standard deviation in the place of units of the weights.
 
     Args:
         learning_rate: of the means; of the order of 0.1.
@@ -92,7 +94,9 @@ def _update(rest: Callable, schedule: str) -> Callable:
             return jax.tree.map(lambda g, a: numbers.momentum * a + (1 - numbers.momentum) * g, pair.loc, average)
 
         def step(average: Array, log_scale: Array) -> Array:
-            return -rate / unbiased * numbers.num_data * jnp.exp(2 * log_scale) * average
+            scale = jnp.exp(log_scale)
+            natural = -rate / unbiased * numbers.num_data * jnp.square(scale) * average
+            return jnp.clip(natural, -scale, scale)
 
         def narrow(grad: Array) -> Array:
             # N times the gradient by ln σ is how much more curvature there is than 1 / σ², as a share of that
