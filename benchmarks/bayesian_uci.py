@@ -30,7 +30,7 @@ PUBLISHED = {
     "wine": (0.97, 0.92, 0.90, 0.90),
     "yacht": (1.68, 0.68, 0.47, 0.47),
 }
-HIDDEN, MEMBERS, STEPS, BATCH, LEARNING_RATE, START, DRAWS = 50, 2, 8000, 64, 1e-2, 1e-3, 200
+HIDDEN, MEMBERS, STEPS, BATCH, LEARNING_RATE, DRAWS = 50, 2, 8000, 64, 1e-2, 200
 
 
 def standardised(x: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -44,7 +44,7 @@ def member(inputs: int, seed: int) -> vi.BayesianNetwork:
     """One network with its posterior."""
     network = MLP((inputs,), (2,), (HIDDEN,), key=jax.random.key(seed))
     likelihood, prior = vi.likelihoods.HeteroscedasticGaussian(), vd.Normal(0.0, 1.0)
-    return vi.BayesianNetwork(network, likelihood, prior, scale=START, key=jax.random.key(seed))
+    return vi.BayesianNetwork(network, likelihood, prior, key=jax.random.key(seed))
 
 
 def run(path: Path) -> str:

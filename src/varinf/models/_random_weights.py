@@ -15,7 +15,7 @@ from varinf.models._weight_prior import AbstractWeightPrior, weight_prior
 from varinf.objectives import Latent, Request
 from varinf.posteriors import AbstractFamily, AbstractWeights, MeanField, log_prob_of, over_weights
 
-START = 0.01  # of a weight's standard deviation, as a share of the root mean square of its array
+START = 1e-3  # of a weight's standard deviation, as a share of the root mean square of its array
 
 
 class RandomWeights(eqx.Module):
