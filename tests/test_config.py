@@ -48,7 +48,7 @@ def test_options_go_before_a_file_and_the_file_before_defaults(tmp_path):
     file.write_text("[train]\nepochs = 7\nseed = 8\n[model]\nhidden = [3]\n")
     settings = make_settings({"epochs": 9, "seed": None}, file)
     assert (settings.train.epochs, settings.train.seed, settings.model.hidden) == (9, 8, (3,))
-    assert settings.train.learning_rate == Settings().train.learning_rate
+    assert settings.train.schedule == "cosine"
 
 
 def test_a_complaint_calls_a_thing_as_the_user_did(tmp_path):

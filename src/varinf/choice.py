@@ -11,9 +11,11 @@ from varinf.likelihoods import LIKELIHOOD_OF, NUMBER_LIKELIHOODS
 _STEPS = 2_500  # a default fit has about so many, within these numbers of epochs
 _EPOCHS = (20, 1000)
 _BATCH_SIZE, _SMALL_BATCH_SIZE, _SMALL = 128, 64, 4096  # the small one below so many rows
+_LEARNING_RATE = 3e-3
 
-# of networks that predict; chosen on four UCI sets, with the figures in `varinf.estimators._defaults`
+# of networks that predict; chosen by the figures in `varinf.estimators._defaults`
 _NETWORK_STEPS, _NETWORK_BATCH_SIZE = 5_000, 64
+_REGRESSOR_LEARNING_RATE = 1e-2
 _HIDDEN = {"table": (100,), "images": (400, 400)}
 _PRIOR_SCALE = 1.0
 
@@ -26,6 +28,7 @@ class Choice(NamedTuple):
         batch_size: rows in a step.
         epochs: passes over the data.
         patience: epochs to wait for a better bound on the held-out rows.
+        learning_rate: at its highest.
         spoken: what was chosen and why, a line each.
     """
 
@@ -33,6 +36,7 @@ class Choice(NamedTuple):
     batch_size: int
     epochs: int
     patience: int
+    learning_rate: float
     spoken: tuple[str, ...]
 
 
@@ -69,7 +73,8 @@ def choose(settings: Settings, spec: Spec, summary: Summary) -> Choice:
         "binarize": binarize,
         "scale": scale,
     }
-    return Choice(model, batch_size, epochs, patience, tuple(spoken))
+    learning_rate = settings.train.learning_rate or _LEARNING_RATE
+    return Choice(model, batch_size, epochs, patience, learning_rate, tuple(spoken))
 
 
 def choose_network(settings: Settings, spec: Spec, summary: Summary, num_classes: int | None) -> Choice:
@@ -114,7 +119,9 @@ def choose_network(settings: Settings, spec: Spec, summary: Summary, num_classes
         "estimator": given.weight_draws,
         "prior_scale": _PRIOR_SCALE if given.prior_scale is None else given.prior_scale,
     }
-    return Choice(model, batch_size, epochs, patience, tuple(spoken))
+    usual = _LEARNING_RATE if num_classes is not None else _REGRESSOR_LEARNING_RATE
+    learning_rate = settings.train.learning_rate or usual
+    return Choice(model, batch_size, epochs, patience, learning_rate, tuple(spoken))
 
 
 def _epochs(settings: Settings, count: int, batch_size: int, steps: int, spoken: list[str]) -> tuple[int, int]:

@@ -96,7 +96,7 @@ class TrainSettings(_Section):
     """How it is maximised."""
 
     optimizer: Annotated[str, _one_of(OPTIMIZERS)] = "adam"
-    learning_rate: float = Field(default=3e-3, gt=0)
+    learning_rate: float | None = Field(default=None, gt=0)
     schedule: Annotated[str, _one_of(SCHEDULES)] = "cosine"
     warmup_epochs: int = Field(default=0, ge=0)
     clip_norm: float | None = Field(default=None, gt=0)

@@ -390,7 +390,7 @@ def _optimizer(settings: Settings, choice: Choice, count: int) -> Any:
     given, per_epoch = settings.train, _steps_per_epoch(choice, count)
     return train.make_optimizer(
         given.optimizer,
-        given.learning_rate,
+        choice.learning_rate,
         schedule=given.schedule,
         total_steps=choice.epochs * per_epoch,
         warmup_steps=given.warmup_epochs * per_epoch,

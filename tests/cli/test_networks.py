@@ -91,7 +91,8 @@ def test_evaluate_gives_the_figures_of_the_fit_again(varinf, classifier, regress
         assert (code, err) == (0, [])
         _, said, _ = varinf("info", run)
         assert [line for line in out if line not in said] == []
-        assert varinf("evaluate", run, "--seed", 5)[1] != out
+    # of the regressor, which was fitted for long enough that draws of its weights differ in what is printed
+    assert varinf("evaluate", run, "--seed", 5)[1] != out
 
 
 def test_predictions_of_classes(varinf, classifier):

@@ -200,7 +200,9 @@ def fit(
     optimizer: Annotated[
         str | None, _option(_TRAINING, "NAME", "adam, adamax, adabelief, lion, rmsprop or sgd. [default: adam]")
     ] = None,
-    learning_rate: Annotated[float | None, _option(_TRAINING, "X", "At its highest. [default: 0.003]")] = None,
+    learning_rate: Annotated[
+        float | None, _option(_TRAINING, "X", "At its highest. [default: 0.003; 0.01 for a regressor]")
+    ] = None,
     schedule: Annotated[
         str | None,
         _option(

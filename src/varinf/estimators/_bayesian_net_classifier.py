@@ -9,9 +9,9 @@ from sklearn.utils.validation import validate_data
 from varinf.errors import InputError
 from varinf.estimators._bayesian_net import BayesianNet
 from varinf.estimators._defaults import (
+    CLASSIFIER_LEARNING_RATE_INIT,
     HIDDEN_LAYER_SIZES,
     LEARNING_RATE,
-    LEARNING_RATE_INIT,
     PREDICTION_SAMPLES,
     PRIOR_SCALE,
 )
@@ -51,7 +51,7 @@ class BayesianNetClassifier(ClassifierMixin, BayesianNet):
         A name in `varinf.train.OPTIMIZERS`.
     learning_rate : {'constant', 'cosine', 'linear', 'exponential'}, default='cosine'
         How the learning rate goes down from `learning_rate_init` over `max_iter` epochs.
-    learning_rate_init : float, default=0.01
+    learning_rate_init : float, default=0.003
         The learning rate at the start.
     batch_size : int or 'auto', default='auto'
         Rows in a step; no more than there are. 'auto': 64.
@@ -127,7 +127,7 @@ class BayesianNetClassifier(ClassifierMixin, BayesianNet):
         n_prediction_samples: int = PREDICTION_SAMPLES,
         solver: str = "adam",
         learning_rate: str = LEARNING_RATE,
-        learning_rate_init: float = LEARNING_RATE_INIT,
+        learning_rate_init: float = CLASSIFIER_LEARNING_RATE_INIT,
         batch_size: int | str = "auto",
         max_iter: int | None = None,
         early_stopping: bool = False,

@@ -12,10 +12,10 @@ from varinf.estimators._bayesian_net import BayesianNet
 from varinf.estimators._defaults import (
     HIDDEN_LAYER_SIZES,
     LEARNING_RATE,
-    LEARNING_RATE_INIT,
     LIKELIHOOD,
     PREDICTION_SAMPLES,
     PRIOR_SCALE,
+    REGRESSOR_LEARNING_RATE_INIT,
 )
 from varinf.models import sample_predictive
 
@@ -144,7 +144,7 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
         n_prediction_samples: int = PREDICTION_SAMPLES,
         solver: str = "adam",
         learning_rate: str = LEARNING_RATE,
-        learning_rate_init: float = LEARNING_RATE_INIT,
+        learning_rate_init: float = REGRESSOR_LEARNING_RATE_INIT,
         batch_size: int | str = "auto",
         max_iter: int | None = None,
         early_stopping: bool = False,
