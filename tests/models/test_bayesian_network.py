@@ -85,6 +85,16 @@ def test_natural_gradient_steps_end_there_too(float64, estimator):
         assert exact_elbo(member.posterior) == pytest.approx(ELBO, abs=2e-3)
 
 
+def test_natural_gradient_steps_are_gradients_times_variances_within_a_standard_deviation(float64):
+    """Far from the optimum the first step of a mean is σ; near it, rate · N · σ² · gradient."""
+    model = eqx.tree_at(lambda m: m.posterior.log_scale.w, regression(), jnp.log(jnp.array([0.3, 1e-4])))
+    params = eqx.filter(model, eqx.is_inexact_array)
+    optimizer = ivon(0.1, num_data=6)
+    gradient = eqx.tree_at(lambda m: m.posterior.loc.w, jax.tree.map(jnp.zeros_like, params), jnp.array([-50.0, 2.0]))
+    updates, _ = optimizer.update(gradient, optimizer.init(params), params)
+    np.testing.assert_allclose(updates.posterior.loc.w, [0.3, -0.1 * 6 * 1e-8 * 2], rtol=1e-12)
+
+
 def test_full_covariance_is_the_exact_posterior(float64):
     steps = 2000
     optimizer = make_optimizer(learning_rate=0.03, schedule="cosine", total_steps=steps)
