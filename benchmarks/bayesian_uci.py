@@ -30,7 +30,7 @@ PUBLISHED = {
     "wine": (0.97, 0.92, 0.90, 0.90),
     "yacht": (1.68, 0.68, 0.47, 0.47),
 }
-HIDDEN, MEMBERS, STEPS, BATCH, LEARNING_RATE, DRAWS = 50, 2, 8000, 64, 1e-2, 200
+HIDDEN, MEMBERS, STEPS, BATCH, LEARNING_RATE, DRAWS = 50, 4, 8000, 64, 1e-2, 200
 
 
 def standardised(x: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
