@@ -3,7 +3,7 @@
     python -m benchmarks.bayesian_uci [FOLDER] [--only NAME]
 
 One hidden layer of 50 ReLU units, a normal prior N(0, 1), mean-field posteriors by local reparameterisation, a
-heteroscedastic Gaussian likelihood, ensembles of two. All splits of a set are fitted in one compiled call, as members
+heteroscedastic Gaussian likelihood, ensembles of four. All splits of a set are fitted in one compiled call, as members
 of an `Ensemble` with data of their own. x and y are standardised on the training rows; figures are in the units of y.
 The sets are `x`, `y` and `test_mask` in .npz files; without them nothing can be measured.
 """
