@@ -11,8 +11,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 def normal(key: PRNGKeyArray, shape: tuple[int, ...], dtype: jnp.dtype) -> Float[Array, "..."]:
     """Independent standard normal numbers, in single precision at half the cost of `jax.random.normal`.
 
-    JAX's numbers are made for cryptographic strength, which costs more than the products of a small network. Here
-    counters are hashed under a key of 64 bits (the integer hash with the least bias known of its length: Wellons 2018,
+    JAX's generator is a cipher of few rounds, which costs more than the products of a small network. Here counters
+    are hashed under a key of 64 bits (the integer hash with the least bias known of its length: Wellons 2018,
     "lowbias32", twice), and become normal by the inverse of the distribution function, as JAX's do.
 
     Args:

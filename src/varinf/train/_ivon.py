@@ -55,7 +55,8 @@ def ivon(
         learning_rate: of the means; of the order of 0.1.
         num_data: rows of the data.
         momentum: of the gradients.
-        curvature_momentum: of the variances; nearer to 1 is slower and less noisy.
+        curvature_momentum: of the variances; nearer to 1 is slower and less noisy. Where the data tell nothing of a
+            weight, ln σ rises by (1 - curvature_momentum) / 2 a step until it is the prior's.
         rest_learning_rate: Adam's.
         schedule: of both learning rates, as in `make_optimizer`.
         total_steps: length of the schedule.
