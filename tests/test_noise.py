@@ -18,9 +18,10 @@ def drawn() -> np.ndarray:
 
 def test_they_are_normal(drawn: np.ndarray):
     for numbers in drawn:
-        # to 1e-3 everywhere: the number of cells, 2^23, or a wrong scale of 0.1 % would show
+        # a distribution function off by 0.002 anywhere would show, or a scale off by 0.3 %
         assert stats.kstest(numbers, "norm").pvalue > 1e-3
         assert np.isfinite(numbers).all()
+        assert abs(numbers.std() - 1) < 4 / (2 * NUMBER) ** 0.5
         # as many beyond 3.5 standard deviations as there should be, within 4 of the count's own
         expected = NUMBER * 2 * stats.norm.sf(3.5)
         assert abs((np.abs(numbers) > 3.5).sum() - expected) < 4 * expected**0.5

@@ -18,7 +18,7 @@ def normal(key: PRNGKeyArray, shape: tuple[int, ...], dtype: jnp.dtype) -> Float
     Args:
         key: two keys give unrelated numbers.
         shape: of the result.
-        dtype: of the result; double precision comes from `jax.random.normal`.
+        dtype: of the result; any but single precision comes from `jax.random.normal`.
     """
     if dtype != jnp.float32:
         return jax.random.normal(key, shape, dtype)
