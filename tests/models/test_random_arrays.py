@@ -99,7 +99,7 @@ def test_outputs_have_the_distribution_of_those_of_drawn_weights(float64, name, 
     """Independent noise at each place of a convolution's output would have the right variances there, and in the sum
     over places a fifth of it; that is what the dense layer behind it sees."""
     network, q, x = parts(name)
-    mean, covariance = moments(jax.vmap(lambda w: network(w, x))(q.sample(jax.random.key(0), DRAWS)))
+    mean, covariance = moments(jax.jit(jax.vmap(lambda w: network(w, x)))(q.sample(jax.random.key(0), DRAWS)))
     drawn = jax.jit(lambda: per_datum_outputs(plan(network, q.loc, x, estimator), q, x, DRAWS, jax.random.key(1)))()
     own_mean, own_covariance = moments(drawn)
     spread = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
@@ -122,7 +122,8 @@ def test_data_do_not_share_their_draws():
     network, q, _ = parts("convolution")
     x = jnp.ones((2, 2, 6, 5))
     for estimator in ("local", "flipout"):
-        drawn = per_datum_outputs(plan(network, q.loc, x, estimator), q, x, 2000, jax.random.key(1))
+        way = plan(network, q.loc, x, estimator)
+        drawn = jax.jit(lambda key, way=way: per_datum_outputs(way, q, x, 2000, key))(jax.random.key(1))
         own = np.corrcoef(np.asarray(drawn[..., 0]).T)[0, 1]
         assert abs(own) < 0.2 if estimator == "flipout" else abs(own) < 0.1
 
