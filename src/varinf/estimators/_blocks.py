@@ -4,12 +4,12 @@ many, and another number of rows does not compile again."""
 import math
 import zlib
 
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from varinf import evaluate
+from varinf._compiled import compiled
 from varinf.models import VAE
 
 _ROWS = 256
@@ -32,6 +32,6 @@ def log_likelihood(model: VAE, rows: np.ndarray, num_samples: int, *, key: PRNGK
     return evaluate.log_likelihood(model, rows, num_samples, numbers=numbers, key=key).value
 
 
-@eqx.filter_jit
+@compiled
 def _sample(model: VAE, key: PRNGKeyArray) -> Array:
     return model.sample(_ROWS, key=key)

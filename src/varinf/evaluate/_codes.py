@@ -4,7 +4,6 @@ with it nor on how many, and another number of rows does not compile again."""
 import math
 from typing import Any, NamedTuple, cast
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Array, PyTree
 from numpyro.distributions import Distribution
 
 from varinf import data
+from varinf._compiled import compiled
 from varinf.distributions import NoClosedForm, kl_per_dimension
 from varinf.evaluate._rows import padded_blocks
 
@@ -81,7 +81,7 @@ def _size(shape: tuple[int, ...]) -> int:
     return max(1, min(256, 2**22 // max(1, math.prod(shape))))
 
 
-@eqx.filter_jit
+@compiled
 def _encode(model: Any, prepared: PyTree[Array]) -> tuple[Array, Array, Array]:
     # not model.encode, which takes rows as they are stored: these are prepared, in double precision on the host
     q = model.encoder(model.observation(prepared, key=None))
@@ -92,6 +92,6 @@ def _encode(model: Any, prepared: PyTree[Array]) -> tuple[Array, Array, Array]:
     return q.mean, jnp.sqrt(q.variance), kl
 
 
-@eqx.filter_jit
+@compiled
 def _decode(model: Any, codes: Array) -> Array:
     return model.decode(codes).mean

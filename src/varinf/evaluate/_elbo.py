@@ -1,10 +1,10 @@
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from varinf._compiled import compiled
 from varinf.evaluate._rows import RowBlock, drawn, observed, row_blocks
 from varinf.models import AbstractModel
 from varinf.objectives import Request
@@ -47,7 +47,7 @@ def elbo(model: AbstractModel, x: Any, num_samples: int = 16, *, key: PRNGKeyArr
     return Bound(reconstruction - kl, reconstruction, kl)
 
 
-@eqx.filter_jit
+@compiled
 def _parts(model: AbstractModel, block: RowBlock, request: Request, key: PRNGKeyArray) -> tuple[Array, Array]:
     batch = observed(model, block, key=key)
     draw = drawn(model, batch, request, jnp.arange(request.num_samples), key=key)

@@ -1,12 +1,12 @@
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from varinf._checks import at_least_one
+from varinf._compiled import compiled
 from varinf.evaluate._rows import RowBlock, drawn, observed, row_blocks
 from varinf.models import AbstractModel
 from varinf.objectives import Request
@@ -55,7 +55,7 @@ def log_likelihood(
     return LogLikelihood(*np.concatenate(estimates, axis=1))
 
 
-@eqx.filter_jit
+@compiled
 def _estimate(model: AbstractModel, block: RowBlock, num_samples: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
     request = Request(_DRAWS, closed_form_kl=False, stop_posterior=False)
     batch = observed(model, block, key=key)

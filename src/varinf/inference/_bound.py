@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from varinf._compiled import compiled
 from varinf.inference._optimize import Minimum, minimize
 from varinf.models import AbstractTarget
 from varinf.posteriors import AbstractFamily
@@ -145,7 +146,7 @@ class Begun(NamedTuple):
     parameters: Float[Array, " parameters"]
 
 
-@eqx.filter_jit
+@compiled
 def begin(
     target: AbstractTarget,
     family: AbstractFamily,
@@ -195,7 +196,7 @@ def begin(
     return jax.lax.map(one, starts)
 
 
-@eqx.filter_jit
+@compiled
 def improve(
     target: AbstractTarget,
     frames: Frame,
@@ -231,7 +232,7 @@ def improve(
     return eqx.combine(best, static), found
 
 
-def _hessian(
+def hessian(
     fn: Callable[[Float[Array, " dim"]], Float[Array, ""]], z: Float[Array, " dim"]
 ) -> tuple[Float[Array, " dim"], Float[Array, "dim dim"]]:
     """The gradient and the matrix of second derivatives, a bounded number of its columns at a time."""
@@ -251,7 +252,7 @@ def _newton(target: AbstractTarget, z: Float[Array, " dim"]) -> tuple[Float[Arra
 
     def step(carry: tuple) -> tuple:
         z, _, value, _, steps = carry
-        gradient, matrix = _hessian(target.log_density, z)
+        gradient, matrix = hessian(target.log_density, z)
         new = z + jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(-matrix), gradient)
         new_value = target.log_density(new)
         gain = new_value - value
@@ -272,10 +273,14 @@ def _curved(family: AbstractFamily, mode: Float[Array, " dim"], curvature: Float
     """About the mode, scaled by the curvature; not a number where that is not of a maximum."""
     if not family.triangular:
         return Frame(mode, 1 / jnp.sqrt(jnp.diagonal(curvature)))
-    # Σ = (C Cᵀ)⁻¹ for the Cholesky factor C of the reversed matrix, whose inverse is again triangular
-    reverse = jnp.linalg.cholesky(curvature[::-1, ::-1])[::-1, ::-1]
-    identity = jnp.eye(len(mode), dtype=mode.dtype)
-    return Frame(mode, jax.scipy.linalg.solve_triangular(reverse, identity, lower=False).T)
+    return Frame(mode, inverse_factor(curvature))
+
+
+def inverse_factor(matrix: Float[Array, "dim dim"]) -> Float[Array, "dim dim"]:
+    """The lower triangular L with L Lᵀ the inverse; not a number where the matrix is not positive definite."""
+    # the reversed matrix has a Cholesky factor that, turned back, is upper triangular, and so is its inverse
+    reverse = jnp.linalg.cholesky(matrix[::-1, ::-1])[::-1, ::-1]
+    return jax.scipy.linalg.solve_triangular(reverse, jnp.eye(len(matrix), dtype=matrix.dtype), lower=False).T
 
 
 def _as_scale(family: AbstractFamily, scale: Float[Array, " dim"]) -> Array:

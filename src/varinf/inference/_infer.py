@@ -9,9 +9,11 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from varinf._checks import at_least_one
+from varinf._compiled import compiled
 from varinf.errors import InputError
 from varinf.inference._bound import Begun, Member, Noise, Problem, begin, improve
 from varinf.inference._draws import normal_draws, seeds
+from varinf.inference._newton import fit_by_newton
 from varinf.inference._result import Ended, Fitted, Inference, measured
 from varinf.models import AbstractTarget, NumpyroModel
 from varinf.posteriors import DENSITY_POSTERIORS, AbstractFamily
@@ -79,8 +81,10 @@ def infer(
     begun = begin(target, family, jnp.asarray(starts), jnp.asarray(noise))
     if not np.isfinite(begun.value).any():
         raise InputError("the log density is not finite about any start; give a better one")
-    draws = _Draws(noise.shape[1], _first_draws(family, begun), max_draws, starts.dtype, stage_seed)
-    ended = _maximize(target, family, begun, draws, max_steps, elbo_tol)
+    ended = fit_by_newton(target, family, begun, max_draws, elbo_tol, stage_seed)
+    if ended is None:
+        draws = _Draws(noise.shape[1], _first_draws(family, begun), max_draws, starts.dtype, stage_seed)
+        ended = _maximize(target, family, begun, draws, max_steps, elbo_tol)
     if family.needs_curvature and not ended.curved:
         reason = "the curvature at the mode is not that of a maximum: Laplace's method does not apply"
         ended = ended._replace(converged=False, reason=reason)
@@ -166,7 +170,7 @@ def _repeated(family: AbstractFamily, count: int) -> AbstractFamily:
     return eqx.combine(jax.tree.map(lambda leaf: jnp.stack([leaf] * count), arrays), static)
 
 
-@eqx.filter_jit
+@compiled
 def _rows(tree: Any, index: Array) -> Any:
     return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, tree)
 
@@ -198,6 +202,6 @@ def _checked_log_densities(target: AbstractTarget, points: np.ndarray) -> np.nda
         raise InputError(f"the log density does not run: {error}") from error
 
 
-@eqx.filter_jit
+@compiled
 def _log_densities(target: AbstractTarget, points: Array) -> Array:
     return jax.lax.map(target.log_density, points)

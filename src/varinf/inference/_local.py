@@ -3,7 +3,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from varinf import data
 from varinf._checks import known
+from varinf._compiled import compiled
 from varinf.errors import InputError
 from varinf.evaluate import RowBlock, observed, padded_blocks, prior_of
 from varinf.inference._bound import Noise
@@ -243,7 +243,7 @@ def _as_scale(family: AbstractFamily, scale: Any) -> Any:
     return scale[..., None] * jnp.eye(scale.shape[-1], dtype=scale.dtype) if family.triangular else scale
 
 
-@eqx.filter_jit
+@compiled
 def _start(model: VAE, block: RowBlock, encoder: bool, key: PRNGKeyArray) -> tuple[Array, Array]:
     """Mean and standard deviation of the q to begin with, of each row."""
     if encoder:
@@ -273,7 +273,7 @@ def _negative_bounds(
     return -entropy - (terms.log_likelihood + latent.log_prior).mean(0)
 
 
-@eqx.filter_jit
+@compiled
 def _elbo(
     model: VAE,
     family: AbstractFamily,
@@ -286,7 +286,7 @@ def _elbo(
     return _terms(model, family, observed(model, block, key=key), rows, noise).log_weights().mean(0)
 
 
-@eqx.filter_jit
+@compiled
 def _advance(
     model: VAE,
     family: AbstractFamily,

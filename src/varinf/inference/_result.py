@@ -3,13 +3,13 @@ import warnings
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from varinf._checks import at_least_one, known
+from varinf._compiled import compiled
 from varinf.errors import InputError
 from varinf.inference._bound import Member, Problem
 from varinf.inference._draws import normal_draws, seeds
@@ -31,7 +31,7 @@ class Fitted(NamedTuple):
     problem: Problem
     member: Member
 
-    @eqx.filter_jit
+    @compiled
     def posterior(self) -> Any:
         """q over z."""
         return self.member.family.moved(self.member.parameters, *self.problem.frame)
@@ -202,7 +202,7 @@ def _regressed(values: np.ndarray, control: np.ndarray) -> float:
     return weight if math.isfinite(weight) else 0.0
 
 
-@eqx.filter_jit
+@compiled
 def _block(fitted: Fitted, noise: Float[Array, "draws noise"]) -> Block:
     problem, member = fitted
     u = member.draws(noise)

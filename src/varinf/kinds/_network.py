@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
-import equinox as eqx
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from varinf import data, models
+from varinf._compiled import compiled
 from varinf.choice import Choice
 from varinf.config import Settings
 from varinf.errors import InputError
@@ -177,7 +177,7 @@ def _bound(
     return float(np.concatenate(reconstructions).mean(dtype=np.float64)), kl
 
 
-@eqx.filter_jit
+@compiled
 def _terms(model: models.BayesianNetwork, block: RowBlock, key: PRNGKeyArray) -> tuple[Array, Array]:
     request = Request(_BOUND_DRAWS, closed_form_kl=True, stop_posterior=False)
     batch = observed(model, block, key=key)

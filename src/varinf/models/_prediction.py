@@ -4,7 +4,6 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from numpyro.distributions import Independent
 
 from varinf._checks import at_least_one
+from varinf._compiled import compiled
 from varinf.distributions import Categorical
 from varinf.errors import InputError
 from varinf.likelihoods import AbstractLikelihood, Bernoulli, Supervised
@@ -141,7 +141,7 @@ def _in_blocks(function: Callable, model: Any, rows: PyTree[Any], num_samples: i
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
-@eqx.filter_jit
+@compiled
 def _predict(model: Predictive, rows: Array, num_samples: int, key: PRNGKeyArray) -> tuple[Array, ...]:
     of_classes = isinstance(model.likelihood, _CLASSES)
 
@@ -164,7 +164,7 @@ def _predict(model: Predictive, rows: Array, num_samples: int, key: PRNGKeyArray
     return average.mean, average.inner + between, average.inner + between, average.inner, between
 
 
-@eqx.filter_jit
+@compiled
 def _log_predictive(model: Predictive, rows: PyTree[Array], num_samples: int, key: PRNGKeyArray) -> tuple[Array]:
     def of_draw(_: None, key: PRNGKeyArray) -> tuple[None, Array]:
         return None, model.of_draw(lambda p, y: p.log_prob(y), rows, key=key)
@@ -174,7 +174,7 @@ def _log_predictive(model: Predictive, rows: PyTree[Array], num_samples: int, ke
     return (jax.nn.logsumexp(log_probs, axis=0) - jnp.log(len(log_probs)),)
 
 
-@eqx.filter_jit
+@compiled
 def _sample(num_targets: int, model: Predictive, rows: Array, num_samples: int, key: PRNGKeyArray) -> tuple[Array]:
     def of_draw(_: None, key: PRNGKeyArray) -> tuple[None, Array]:
         weights_key, y_key = jax.random.split(key)

@@ -4,12 +4,12 @@ import math
 from statistics import NormalDist
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from varinf._compiled import compiled
 from varinf.evaluate import prior_of
 
 
@@ -38,7 +38,7 @@ def quantiles(count: int, outermost: float = 0.01) -> np.ndarray:
     return np.array([NormalDist().inv_cdf(p) for p in np.linspace(outermost, 1 - outermost, count)])
 
 
-@eqx.filter_jit
+@compiled
 def _sample(model: Any, count: int, z_key: PRNGKeyArray, x_key: PRNGKeyArray) -> tuple[Array, Array]:
     p = model.decode(prior_of(model).sample(z_key, (count,)))
     return p.mean, p.sample(x_key)

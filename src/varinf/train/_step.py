@@ -1,5 +1,6 @@
 """The compiled part of a fit: many steps, or an evaluation of many batches, in one call."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
+from varinf._compiled import compiled
 from varinf.objectives import AbstractObjective, Batch, value_and_grad
 from varinf.train._per_row import gathered, scattered, updated
 
@@ -92,7 +94,7 @@ def _evaluate_one(
     return objective.loss(model.score(batch, draw, objective.request))[1]
 
 
-@eqx.filter_jit(donate="all-except-first")
+@functools.partial(compiled, donate_rest=True)
 def advance(inputs: tuple[Problem, Block], state: State) -> tuple[State, dict[str, Float[Array, " batches"]]]:
     """Make `block.count` steps. The state given is used up.
 
@@ -117,7 +119,7 @@ def advance(inputs: tuple[Problem, Block], state: State) -> tuple[State, dict[st
     return jax.lax.fori_loop(0, block.count, body, start)
 
 
-@eqx.filter_jit
+@compiled
 def evaluate(problem: Problem, block: Block, params: PyTree, step: Array) -> dict[str, Float[Array, " batches"]]:
     """The objective's metrics on `block.count` batches, per datum in nats, without a step.
 
@@ -133,7 +135,7 @@ def evaluate(problem: Problem, block: Block, params: PyTree, step: Array) -> dic
     return jax.lax.fori_loop(0, block.count, body, _no_metrics(problem, params, block))
 
 
-@eqx.filter_jit
+@compiled
 def sampled_latents(problem: Problem, block: Block, params: PyTree) -> tuple[str, ...]:
     """The names of the latents whose KL is estimated from draws. Only traced: nothing of it is computed."""
     zero = jnp.zeros((), jnp.int32)

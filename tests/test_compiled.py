@@ -1,0 +1,67 @@
+"""Programs: what is traced, what is static, what is used up."""
+
+import functools
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from varinf._compiled import compiled
+
+
+class Scaled(eqx.Module):
+    by: jax.Array
+    activation: Callable = jnp.tanh
+
+    @compiled
+    def __call__(self, x, *, power=1):
+        return self.activation(self.by * x) ** power
+
+
+def test_arrays_are_traced_and_the_rest_is_static(compilations):
+    model, x = Scaled(jnp.asarray(2.0)), np.linspace(-1, 1, 5)
+    np.testing.assert_allclose(model(x, power=2), np.tanh(2 * x) ** 2, rtol=1e-5)
+    once = len(compilations)
+    np.testing.assert_allclose(Scaled(jnp.asarray(3.0))(2 * x, power=2), np.tanh(6 * x) ** 2, rtol=1e-5)
+    assert len(compilations) == once
+    np.testing.assert_allclose(model(x, power=3), np.tanh(2 * x) ** 3, rtol=1e-5)
+    assert len(compilations) > once
+
+
+def test_what_is_no_array_comes_back_as_it_is():
+    given = compiled(lambda x, name: {"x": x + 1, "name": name, "none": None})(jnp.ones(2), "a")
+    np.testing.assert_array_equal(given.pop("x"), [2, 2])
+    assert given == {"name": "a", "none": None}
+
+
+def test_within_another_program():
+    model = Scaled(jnp.asarray(2.0))
+    x = jnp.linspace(-1, 1, 5)
+    np.testing.assert_allclose(jax.jit(lambda x: model(x))(x), model(x), rtol=1e-6)
+    np.testing.assert_allclose(
+        jax.vmap(jax.grad(lambda x: model(x)))(x), 2 * (1 - np.tanh(2 * x) ** 2), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_all_but_the_first_are_used_up():
+    @functools.partial(compiled, donate_rest=True)
+    def moved(by, x, *, y):
+        return x + by, y + by
+
+    by, x, y = jnp.ones(3), jnp.zeros(3), jnp.zeros(3)
+    moved(by, x, y=y)
+    assert x.is_deleted()
+    assert y.is_deleted()
+    assert not by.is_deleted()
+
+
+def test_errors_are_those_of_the_function():
+    @compiled
+    def fails(x):
+        raise ValueError(f"got {x.shape}")
+
+    with pytest.raises(ValueError, match=r"got \(2,\)"):
+        fails(jnp.ones(2))
