@@ -218,6 +218,31 @@ def test_a_hundred_dimensions():
     assert found.elbo == pytest.approx(0, abs=1e-6)
 
 
+def test_a_posterior_of_many_dimensions_that_is_not_quite_normal():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1500, 80))
+    y = rng.random(1500) < 1 / (1 + np.exp(-x @ rng.normal(size=80) / 4))
+
+    def log_density(w):
+        return dist.Normal(0, 1).log_prob(w).sum() + dist.Bernoulli(logits=x @ w).log_prob(y).sum()
+
+    found = vi.infer(vi.LogDensity(log_density, jnp.zeros(80)), elbo_tol=2e-3, key=jax.random.key(0))
+    assert found.converged
+    assert "Newton" in found.stop_reason
+    q = found.posterior
+    w = q.sample(jax.random.key(1), (20_000,))
+    chance = 1 / (1 + np.exp(-w @ x.T))
+    # at the optimum the average gradient is zero, and the average curvature the inverse of the covariance
+    gradient = ((y - chance) @ x - w).mean(0) @ q.scale_tril
+    curvature = q.scale_tril.T @ ((x.T * (chance * (1 - chance)).mean(0)) @ x + np.eye(80)) @ q.scale_tril
+    assert 0.5 * (gradient**2).sum() + 0.25 * ((curvature - np.eye(80)) ** 2).sum() < 0.005
+    # the bound that is reported is that of q, and not of the mode's curvature, where Newton's method begins
+    log_ratios = np.asarray(jax.vmap(log_density)(w) - q.log_prob(w))
+    assert found.elbo == pytest.approx(log_ratios.mean(), abs=5 * log_ratios.std() / 20_000**0.5)
+    laplace = vi.infer(vi.LogDensity(log_density, jnp.zeros(80)), posterior="laplace", key=jax.random.key(0))
+    assert found.elbo > laplace.elbo + 0.5
+
+
 def test_restarts_find_the_higher_of_two_modes():
     # a mode of weight 1/100 near the start, and the rest far from it
     parts = dist.Normal(jnp.array([0.0, 6.0]), jnp.array([0.2, 0.2]))

@@ -20,8 +20,12 @@ from varinf.models import AbstractTarget
 from varinf.posteriors import AbstractFamily, FullRank
 
 _FEW = 64  # dimensions, up to which a quasi-Newton method on fixed draws is as fast
-_NORMAL = 0.9  # share of the variance of ln p that must be its parabola's, for whole steps to be safe
-_FIRST, _GROWTH = 4, 4  # pairs of draws in the first step, and how many times as many in each after it
+_NORMAL = (
+    0.9  # share of the variance of ln p that is its parabola's, below which chance leaves too much in the curvature
+)
+_FIRST, _GROWTH = 4, 4  # pairs of draws in the first step, and how many times as many where chance is what is left
+_SMALLER = 4  # times, at least, that each step makes what is not chance
+_STEPS = 20
 _GRADIENTS = 16  # for each draw of the second derivatives: these cost a dim-th of it, and leave more to chance
 
 
@@ -99,25 +103,28 @@ def fit_by_newton(
     most = max(_FIRST, max_draws // (2 * (dim + _GRADIENTS)))
     buffer = np.zeros((most, _GRADIENTS, dim), dtype)
     history: dict[str, list[float]] = {"draws": [], "elbo": [], "steps": []}
-    stage, pairs, last = 0, _FIRST, np.inf
+    pairs, last = _FIRST, Step(frame, *[jnp.asarray(value) for value in (-np.inf, np.inf, 0.0)])
     while True:
-        draws = normal_draws(2 * pairs * _GRADIENTS, dim, seed + stage, match=True)
+        draws = normal_draws(2 * pairs * _GRADIENTS, dim, seed + len(history["draws"]), match=True)
         buffer[:pairs] = draws[: pairs * _GRADIENTS].reshape(pairs, _GRADIENTS, dim)
-        step = newton_step(target, frame, Noise(jnp.array(buffer), jnp.asarray(pairs)))
-        frame, elbo, gain, noise = step.frame, *map(float, step[1:])
-        if not gain < last:  # not a number, where the curvature is not that of a maximum
+        step = newton_step(target, last.frame, Noise(jnp.array(buffer), jnp.asarray(pairs)))
+        elbo, gain, noise = map(float, step[1:])
+        if not gain < last.gain:  # not a number, where the curvature is not that of a maximum
             return None
         for name, entry in {"draws": 2 * pairs * _GRADIENTS, "elbo": elbo, "steps": 1}.items():
             history[name].append(entry)
         # what single precision cannot tell is no gain
         least = max(elbo_tol, 32 * float(jnp.finfo(dtype).eps) * abs(elbo))
-        # a step leaves a small part of its own worth to be gained, beside what is due to chance
-        converged = noise < least and gain < _GROWTH * least
-        if converged or pairs * _GROWTH > most:
+        # of what the step put right, chance in its draws and in those before is put right by more of them alone
+        rest = max(gain - noise - float(last.noise), 0)
+        left = noise + rest / _SMALLER
+        more = pairs * _GROWTH if rest < _SMALLER * noise else pairs
+        if left < least or more > most or len(history["draws"]) == _STEPS:
             break
-        stage, pairs, last = stage + 1, pairs * _GROWTH, gain
-    worth = f"the last Newton step, on {2 * pairs} draws of the second derivatives, was worth {gain:.2g} nats"
-    reason = f"{worth}, and chance in them leaves {noise:.2g}"
+        pairs, last = more, step
+    reason = (
+        f"a Newton step on {2 * pairs} draws of second derivatives was worth {gain:.2g} nats, which leaves {left:.2g}"
+    )
     member = Member(family, family.standard(dim).astype(dtype))
     parabola = Parabola(jnp.eye(dim, dtype=dtype), jnp.ones((), dtype))
-    return Ended(Fitted(Problem(target, frame, parabola), member), True, history, converged, reason)
+    return Ended(Fitted(Problem(target, step.frame, parabola), member), True, history, left < least, reason)

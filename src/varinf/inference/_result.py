@@ -195,11 +195,12 @@ def measured(ended: Ended, elbo_tol: float, seed: int) -> Inference:
 
 
 def _regressed(values: np.ndarray, control: np.ndarray) -> float:
-    """How much of a control to take off, so that what is left varies least."""
+    """How much of a control to take off, at most all of it, so that what is left varies least."""
     centred = control - control.mean()
     square = float(centred @ centred)
     weight = float(centred @ values) / square if square > 0 else 0.0
-    return weight if math.isfinite(weight) else 0.0
+    # where q is the parabola's own normal, the control is rounding, and of that any multiple would come out
+    return min(max(weight, 0.0), 1.0) if math.isfinite(weight) else 0.0
 
 
 @compiled
