@@ -1,7 +1,9 @@
 """Programs: what is traced, what is static, what is used up."""
 
 import functools
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -9,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import varinf
 from varinf._compiled import compiled
 
 
@@ -56,6 +59,14 @@ def test_all_but_the_first_are_used_up():
     assert x.is_deleted()
     assert y.is_deleted()
     assert not by.is_deleted()
+
+
+def test_nothing_is_compiled_otherwise():
+    sources = Path(varinf.__file__).parent.rglob("*.py")
+    others = [
+        path.name for path in sources if re.search(r"\bfilter_jit\(|@eqx.filter_jit|jax\.jit\b", path.read_text())
+    ]
+    assert others == ["_compiled.py"]
 
 
 def test_errors_are_those_of_the_function():
