@@ -21,7 +21,7 @@ from scipy.special import gammaln
 import varinf as vi
 from benchmarks._compare import report
 
-FAMILIES = ("mean_field", "full_rank", "low_rank", "flow")
+FAMILIES = ("mean_field", "full_rank")
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=600)
 GROUP = RNG.integers(0, 30, 600)

@@ -2,14 +2,13 @@
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, PyTree
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -19,10 +18,23 @@ R = TypeVar("R")
 _CPU = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 
 
-class _Static(eqx.Module):
-    """What a program gives back beside arrays."""
+class _Rest(eqx.Module):
+    """What of the leaves of a tree is no array, and the tree they are of."""
 
-    tree: Any = eqx.field(static=True)
+    leaves: tuple = eqx.field(static=True)
+    structure: Any = eqx.field(static=True)
+
+    def with_arrays(self, arrays: Sequence) -> Any:
+        """The tree, with the arrays in their places."""
+        leaves = [leaf if array is None else array for array, leaf in zip(arrays, self.leaves, strict=True)]
+        return jax.tree.unflatten(self.structure, leaves)
+
+
+def _split(leaves: list, structure: Any) -> tuple[list, _Rest]:
+    """A tree as its arrays, with None where a leaf is none, and the rest."""
+    arrays = [leaf if isinstance(leaf, jax.Array | np.ndarray | np.generic) else None for leaf in leaves]
+    rest = tuple(None if array is not None else leaf for array, leaf in zip(arrays, leaves, strict=True))
+    return arrays, _Rest(rest, structure)
 
 
 def compiled(function: Callable[P, R], *, donate_rest: bool = False) -> Callable[P, R]:
@@ -38,12 +50,9 @@ def compiled(function: Callable[P, R], *, donate_rest: bool = False) -> Callable
 
     given: Any = function
 
-    def arrays(first: PyTree[Array], rest: PyTree[Array], static: tuple) -> tuple[PyTree[Array], _Static]:
-        leaves, structure = static
-        both = [leaf if array is None else array for array, leaf in zip((*first, *rest), leaves, strict=True)]
-        args, kwargs = jax.tree.unflatten(structure, both)
-        found, other = eqx.partition(given(*args, **kwargs), eqx.is_array)
-        return found, _Static(other)
+    def arrays(first: list, others: list, static: tuple[_Rest, _Rest]) -> tuple[list, _Rest]:
+        (args, kwargs), head = static[1].with_arrays(others), static[0].with_arrays(first)
+        return _split(*jax.tree.flatten(given(*head, *args, **kwargs)))
 
     @functools.cache
     def program() -> Callable:
@@ -53,15 +62,13 @@ def compiled(function: Callable[P, R], *, donate_rest: bool = False) -> Callable
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        leaves, structure = jax.tree.flatten((args, kwargs))
-        if any(isinstance(leaf, Tracer) for leaf in leaves):
+        first, others = jax.tree.flatten(args[:1]), jax.tree.flatten((args[1:], kwargs))
+        if any(isinstance(leaf, Tracer) for leaves, _ in (first, others) for leaf in leaves):
             return function(*args, **kwargs)
-        traced = [leaf if isinstance(leaf, jax.Array | np.ndarray | np.generic) else None for leaf in leaves]
-        static = tuple(None if array is not None else leaf for array, leaf in zip(traced, leaves, strict=True))
-        of_first = len(jax.tree.leaves(args[0])) if args else 0
+        (of_first, head), (of_others, tail) = _split(*first), _split(*others)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
-            found, other = program()(tuple(traced[:of_first]), tuple(traced[of_first:]), (static, structure))
-        return eqx.combine(found, other.tree)
+            found, rest = program()(of_first, of_others, (head, tail))
+        return rest.with_arrays(found)
 
     return call
