@@ -243,6 +243,27 @@ def test_a_posterior_of_many_dimensions_that_is_not_quite_normal():
     assert found.elbo > laplace.elbo + 0.5
 
 
+def test_numbers_far_from_one():
+    """On the way to the mode the density is not concave, and its curvatures differ by a factor of 10¹¹."""
+    y = 3e5 + 2e3 * np.random.default_rng(0).normal(size=50)
+
+    def far(y):
+        mean = numpyro.sample("mean", dist.Normal(0, 1e6))
+        scale = numpyro.sample("scale", dist.HalfNormal(1e5))
+        numpyro.sample("y", dist.Normal(mean, scale).expand([50]).to_event(1), obs=y)
+
+    found = vi.infer(far, y, key=jax.random.key(0))
+    assert found.converged
+    mean = np.linspace(y.mean() - 3e3, y.mean() + 3e3, 400)[:, None]
+    log_scale = np.linspace(6.5, 9, 400)
+    of_rows = -0.5 * ((y**2).sum() - 2 * mean * y.sum() + 50 * mean**2) / np.exp(2 * log_scale)
+    log_joint = of_rows - 50 * (log_scale + 0.5 * np.log(2 * np.pi)) + log_scale
+    log_joint += dist.Normal(0, 1e6).log_prob(jnp.asarray(mean)) + dist.HalfNormal(1e5).log_prob(jnp.exp(log_scale))
+    cell = float(mean[1, 0] - mean[0, 0]) * float(log_scale[1] - log_scale[0])
+    evidence = float(jax.nn.logsumexp(log_joint)) + np.log(cell)
+    assert evidence - 0.1 < found.elbo < evidence
+
+
 def test_restarts_find_the_higher_of_two_modes():
     # a mode of weight 1/100 near the start, and the rest far from it
     parts = dist.Normal(jnp.array([0.0, 6.0]), jnp.array([0.2, 0.2]))
