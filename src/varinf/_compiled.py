@@ -66,6 +66,9 @@ def compiled(function: Callable[P, R], *, donate_rest: bool = False) -> Callable
         if any(isinstance(leaf, Tracer) for leaves, _ in (first, others) for leaf in leaves):
             return function(*args, **kwargs)
         (of_first, head), (of_others, tail) = _split(*first), _split(*others)
+        if not donate_rest:
+            found, rest = program()(of_first, of_others, (head, tail))
+            return rest.with_arrays(found)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
             found, rest = program()(of_first, of_others, (head, tail))

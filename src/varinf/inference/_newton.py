@@ -20,9 +20,8 @@ from varinf.models import AbstractTarget
 from varinf.posteriors import AbstractFamily, FullRank
 
 _FEW = 64  # dimensions, up to which a quasi-Newton method on fixed draws is as fast
-_NORMAL = (
-    0.9  # share of the variance of ln p that is its parabola's, below which chance leaves too much in the curvature
-)
+# share of the variance of ln p that is its parabola's; below it, chance in the draws leaves too much in the curvature
+_NORMAL = 0.9
 _FIRST, _GROWTH = 4, 4  # pairs of draws in the first step, and how many times as many where chance is what is left
 _SMALLER = 4  # times, at least, that each step makes what is not chance
 _STEPS = 20
