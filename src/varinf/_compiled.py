@@ -1,7 +1,6 @@
 """How varinf compiles its own programs."""
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
@@ -10,12 +9,10 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
+from varinf._in_turn import in_turn
+
 P = ParamSpec("P")
 R = TypeVar("R")
-
-# XLA otherwise orders the parts of a program so that many can run at once, and jaxlib 0.10 waits for ever in some
-# programs of loops within loops that are so ordered. In this order they are as fast, and take less memory.
-_CPU = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 
 
 class _Rest(eqx.Module):
@@ -38,7 +35,7 @@ def _split(leaves: list, structure: Any) -> tuple[list, _Rest]:
 
 
 def compiled(function: Callable[P, R], *, donate_rest: bool = False) -> Callable[P, R]:
-    """The function, compiled: as by `equinox.filter_jit`, which cannot pass options to the compiler.
+    """The function, compiled: as by `equinox.filter_jit`, and with operations that wait for threads in turn.
 
     Arrays of the arguments are traced, and all else is static and must be hashable. Within another program that is
     being traced, the function is a part of that.
@@ -47,18 +44,15 @@ def compiled(function: Callable[P, R], *, donate_rest: bool = False) -> Callable
         function: of any trees.
         donate_rest: whether the arrays of all arguments but the first are used up.
     """
-
     given: Any = function
 
-    def arrays(first: list, others: list, static: tuple[_Rest, _Rest]) -> tuple[list, _Rest]:
-        (args, kwargs), head = static[1].with_arrays(others), static[0].with_arrays(first)
-        return _split(*jax.tree.flatten(given(*head, *args, **kwargs)))
+    @functools.partial(jax.jit, static_argnums=2, donate_argnums=(1,) if donate_rest else ())
+    def program(first: list, others: list, static: tuple[_Rest, _Rest]) -> tuple[list, _Rest]:
+        def arrays(first: list, others: list) -> tuple[list, _Rest]:
+            (args, kwargs), head = static[1].with_arrays(others), static[0].with_arrays(first)
+            return _split(*jax.tree.flatten(given(*head, *args, **kwargs)))
 
-    @functools.cache
-    def program() -> Callable:
-        options = _CPU if jax.default_backend() == "cpu" else None
-        donated = (1,) if donate_rest else ()
-        return jax.jit(arrays, static_argnums=2, donate_argnums=donated, compiler_options=options)
+        return in_turn(arrays)(first, others)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -66,12 +60,7 @@ def compiled(function: Callable[P, R], *, donate_rest: bool = False) -> Callable
         if any(isinstance(leaf, Tracer) for leaves, _ in (first, others) for leaf in leaves):
             return function(*args, **kwargs)
         (of_first, head), (of_others, tail) = _split(*first), _split(*others)
-        if not donate_rest:
-            found, rest = program()(of_first, of_others, (head, tail))
-            return rest.with_arrays(found)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
-            found, rest = program()(of_first, of_others, (head, tail))
+        found, rest = program(of_first, of_others, (head, tail))
         return rest.with_arrays(found)
 
     return call
