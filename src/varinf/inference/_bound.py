@@ -234,6 +234,11 @@ def improve(
     return eqx.combine(best, static), found
 
 
+def least_gain(elbo_tol: float, elbo: float, dtype: jnp.dtype) -> float:
+    """Nats below which a gain counts as none: what single precision cannot tell of such an elbo is no gain."""
+    return max(elbo_tol, 32 * float(jnp.finfo(dtype).eps) * abs(elbo))
+
+
 def hessian(
     fn: Callable[[Float[Array, " dim"]], Float[Array, ""]], z: Float[Array, " dim"]
 ) -> tuple[Float[Array, " dim"], Float[Array, "dim dim"]]:

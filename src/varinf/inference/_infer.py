@@ -11,7 +11,7 @@ from jaxtyping import Array, PRNGKeyArray
 from varinf._checks import at_least_one
 from varinf._compiled import compiled
 from varinf.errors import InputError
-from varinf.inference._bound import Begun, Member, Noise, Problem, begin, improve
+from varinf.inference._bound import Begun, Member, Noise, Problem, begin, improve, least_gain
 from varinf.inference._draws import normal_draws, seeds
 from varinf.inference._newton import fit_by_newton
 from varinf.inference._result import Ended, Fitted, Inference, measured
@@ -140,8 +140,7 @@ def _maximize(
         number, gain = draws.chunks(stage) * _CHUNK, first - value
         for name, entry in {"draws": number, "elbo": -value, "steps": steps}.items():
             history[name].append(entry)
-        # what single precision cannot tell is no gain
-        least = max(elbo_tol, 32 * float(jnp.finfo(dtype).eps) * abs(value))
+        least = least_gain(elbo_tol, value, dtype)
         if (stage > 0 and gain < least) or draws.is_last(stage):
             break
         stage += 1

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from varinf._compiled import compiled
-from varinf.inference._bound import Begun, Frame, Member, Noise, Parabola, Problem, hessian, inverse_factor
+from varinf.inference._bound import Begun, Frame, Member, Noise, Parabola, Problem, hessian, inverse_factor, least_gain
 from varinf.inference._draws import normal_draws
 from varinf.inference._result import Ended, Fitted
 from varinf.models import AbstractTarget
@@ -24,7 +24,7 @@ _FEW = 64  # dimensions, up to which a quasi-Newton method on fixed draws is as 
 _NORMAL = 0.9
 _FIRST, _GROWTH = 4, 4  # pairs of draws in the first step, and how many times as many where chance is what is left
 _SMALLER = 4  # times, at least, that each step makes what is not chance
-_STEPS = 20
+_STEPS = 20  # at most
 _GRADIENTS = 16  # for each draw of the second derivatives: these cost a dim-th of it, and leave more to chance
 
 
@@ -112,13 +112,12 @@ def fit_by_newton(
             return None
         for name, entry in {"draws": 2 * pairs * _GRADIENTS, "elbo": elbo, "steps": 1}.items():
             history[name].append(entry)
-        # what single precision cannot tell is no gain
-        least = max(elbo_tol, 32 * float(jnp.finfo(dtype).eps) * abs(elbo))
         # of what the step put right, chance in its draws and in those before is put right by more of them alone
         rest = max(gain - noise - float(last.noise), 0)
         left = noise + rest / _SMALLER
         more = pairs * _GROWTH if rest < _SMALLER * noise else pairs
-        if left < least or more > most or len(history["draws"]) == _STEPS:
+        enough = left < least_gain(elbo_tol, elbo, dtype)
+        if enough or more > most or len(history["draws"]) == _STEPS:
             break
         pairs, last = more, step
     reason = (
@@ -126,4 +125,4 @@ def fit_by_newton(
     )
     member = Member(family, family.standard(dim).astype(dtype))
     parabola = Parabola(jnp.eye(dim, dtype=dtype), jnp.ones((), dtype))
-    return Ended(Fitted(Problem(target, step.frame, parabola), member), True, history, left < least, reason)
+    return Ended(Fitted(Problem(target, step.frame, parabola), member), True, history, enough, reason)
