@@ -5,8 +5,9 @@ import os
 # Before JAX is imported: two devices, so that nothing can lean on there being one. And programs as XLA has them
 # before LLVM's optimisation, since the tests spend their time compiling: a draw took 3.7 s with it, 0.3 s without.
 # Fusions through LLVM alone and not through MLIR before it: a third less for a fit or an inference; and each program in
-# one piece: a twentieth less. In the order that needs least memory fewer parts run at once, so that the programs of the tests
-# themselves, which nothing puts in turn (varinf._in_turn), do not wait for ever. XLA_FLAGS=" " in the environment runs the tests on programs compiled as a user's are.
+# one piece: a twentieth less. In the order that needs least memory fewer parts run at once, so that the programs of
+# the tests themselves, which nothing puts in turn (varinf._in_turn), do not wait for ever. XLA_FLAGS=" " in the
+# environment runs the tests on programs compiled as a user's are.
 _FAST = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
     "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1 "

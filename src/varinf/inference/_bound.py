@@ -154,8 +154,14 @@ def begin(
     family: AbstractFamily,
     starts: Float[Array, "restarts dim"],
     noise: Float[Array, "draws noise"],
-) -> Begun:
-    """From each start: about the mode, by the curvature there if that is of use. A leading axis `[restarts]`."""
+) -> tuple[Begun, Begun]:
+    """From each start: about the mode, by the curvature there if that is of use; and about the start itself.
+
+    The mode of a posterior that is not nearly normal can be far from where most of it is.
+
+    Returns:
+        Both, each with a leading axis `[restarts]`.
+    """
     dim = starts.shape[1]
     member = Member(family, family.standard(dim).astype(starts.dtype))
     has_curvature = dim <= _MOST_CURVED
@@ -176,7 +182,20 @@ def begin(
         value = jnp.where(jnp.isfinite(value), value, -jnp.inf)
         return Begun(frame, weighted, value, jnp.asarray(False), explained, member.parameters)
 
-    def one(start: Array) -> Begun:
+    def best_of(frames: list[Frame], curvature: Array | None) -> Begun:
+        """The beginning in the best of some frames, of which the first may have a curvature."""
+        if curvature is not None:
+            # the other frames are for where it is of no use
+            curvature = jnp.stack([curvature, *[jnp.zeros_like(curvature)] * (len(frames) - 1)])
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *frames)
+        begun = jax.lax.map(lambda args: seen(*args), (stacked, curvature))
+        best = jnp.argmax(begun.value)
+        return jax.tree.map(lambda leaf: leaf[best], begun)._replace(curved=(best == 0) & (len(frames) > len(_SPREADS)))
+
+    def about(point: Array) -> list[Frame]:
+        return [Frame(point, _as_scale(family, jnp.full(dim, spread, point.dtype))) for spread in _SPREADS]
+
+    def one(start: Array) -> tuple[Begun, Begun]:
         mode = minimize(jax.value_and_grad(lambda z: -target.log_density(z)), start, _MODE_STEPS, 1e-3).x
         frames, curvature = [], None
         if has_curvature:
@@ -185,15 +204,8 @@ def begin(
             if has_moments:
                 scale = frames[0].scale
                 curvature = scale.T @ matrix @ scale if scale.ndim == 2 else scale[:, None] * matrix * scale
-        for point in (mode, start):
-            frames += [Frame(point, _as_scale(family, jnp.full(dim, spread, point.dtype))) for spread in _SPREADS]
-        if curvature is not None:
-            # the other frames are for where it is of no use
-            curvature = jnp.stack([curvature, *[jnp.zeros_like(curvature)] * (len(frames) - 1)])
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *frames)
-        begun = jax.lax.map(lambda args: seen(*args), (stacked, curvature))
-        best = jnp.argmax(begun.value)
-        return jax.tree.map(lambda leaf: leaf[best], begun)._replace(curved=(best == 0) & has_curvature)
+        none = None if curvature is None else jnp.zeros_like(curvature)
+        return best_of(frames + about(mode), curvature), best_of(about(start), none)
 
     return jax.lax.map(one, starts)
 

@@ -1,6 +1,6 @@
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,9 +11,10 @@ from jaxtyping import Array, PRNGKeyArray
 from varinf._checks import at_least_one
 from varinf._compiled import compiled
 from varinf.errors import InputError
-from varinf.inference._bound import Begun, Member, Noise, Problem, begin, improve, least_gain
+from varinf.inference._bound import Begun, Frame, Member, Noise, Parabola, Problem, begin, improve, least_gain
 from varinf.inference._draws import normal_draws, seeds
 from varinf.inference._newton import fit_by_newton
+from varinf.inference._optimize import Minimum
 from varinf.inference._result import Ended, Fitted, Inference, measured
 from varinf.models import AbstractTarget, NumpyroModel
 from varinf.posteriors import DENSITY_POSTERIORS, AbstractFamily
@@ -22,6 +23,7 @@ _CHUNK = 128  # draws whose densities are worked out at once
 _GROWTH = 4  # a stage has so many times the draws of the one before
 _MOST_NUMBERS = 1 << 24  # of all draws of a stage
 _EXPLAINED = 0.9  # share of the variance of ln p that is its parabola's, above which few draws will do to begin with
+_SHORT = 200  # steps of a stage in which beginnings are compared
 _RADIUS = 2.0  # of the cube in which restarts begin
 _TRIES = 100  # to find a start where the density is finite
 
@@ -80,13 +82,16 @@ def infer(
     starts = _starts(target, num_restarts, start_seed)
     family = family.built(starts.shape[1], key=key)
     noise = normal_draws(_CHUNK, family.num_noise(starts.shape[1]), first_seed, match=True).astype(starts.dtype)
-    begun = begin(target, family, jnp.asarray(starts), jnp.asarray(noise))
-    if not np.isfinite(begun.value).any():
+    by_mode, by_start = begin(target, family, jnp.asarray(starts), jnp.asarray(noise))
+    if not np.isfinite([by_mode.value, by_start.value]).any():
         raise InputError("the log density is not finite about any start; give a better one")
-    ended = fit_by_newton(target, family, begun, max_draws, elbo_tol, stage_seed)
+    ended = fit_by_newton(target, family, by_mode, max_draws, elbo_tol, stage_seed)
     if ended is None:
-        draws = _Draws(noise.shape[1], _first_draws(family, begun), max_draws, starts.dtype, stage_seed)
-        ended = _maximize(target, family, begun, draws, max_steps, elbo_tol)
+        nearly_normal = float(np.min(by_mode.explained)) > _EXPLAINED
+        first = _CHUNK if nearly_normal else _first_draws(family, starts.shape[1])
+        draws = _Draws(noise.shape[1], first, max_draws, starts.dtype, stage_seed)
+        beginnings = [_Fits.of(family, begun) for begun in ((by_mode,) if nearly_normal else (by_mode, by_start))]
+        ended = _maximize(target, beginnings, draws, max_steps, elbo_tol)
     if family.needs_curvature and not ended.curved:
         reason = "the curvature at the mode is not that of a maximum: Laplace's method does not apply"
         ended = ended._replace(converged=False, reason=reason)
@@ -119,48 +124,75 @@ class _Draws:
         return Noise(jnp.array(self._buffer), jnp.asarray(used))
 
 
-def _maximize(
-    target: AbstractTarget, family: AbstractFamily, begun: Begun, draws: _Draws, max_steps: int, elbo_tol: float
-) -> Ended:
-    """The best q, by stages of ever more draws."""
-    dtype = begun.parameters.dtype
-    frames, parabolas, curved = begun.frame, begun.parabola, np.asarray(begun.curved)
-    members = Member(_repeated(family, len(curved)), begun.parameters)
+class _Fits(NamedTuple):
+    """Fits under way, each leaf with a leading axis `[restarts]`; `curved` as in `Begun`."""
+
+    frames: Frame
+    parabolas: Parabola
+    members: Member
+    curved: Array
+
+    @classmethod
+    def of(cls, family: AbstractFamily, begun: Begun) -> "_Fits":
+        """Where they begin."""
+        members = Member(_repeated(family, len(begun.value)), begun.parameters)
+        return cls(begun.frame, begun.parabola, members, begun.curved)
+
+    def improved(self, target: AbstractTarget, noise: Noise, *limits: Array) -> "tuple[_Fits, Minimum]":
+        """The best on these draws."""
+        members, found = improve(target, self.frames, self.parabolas, self.members, noise, *limits)
+        return self._replace(members=members), found
+
+
+def _maximize(target: AbstractTarget, beginnings: list[_Fits], draws: _Draws, max_steps: int, elbo_tol: float) -> Ended:
+    """The best q, by stages of ever more draws: of two beginnings, the better after two short stages."""
+    dtype = beginnings[0].frames.shift.dtype
+    least_step = jnp.asarray(elbo_tol / 1000, dtype)
     history: dict[str, list[float]] = {"draws": [], "elbo": [], "steps": []}
-    limits, stage, ends = (jnp.asarray(max_steps), jnp.asarray(elbo_tol / 1000, dtype)), 0, []
+    fits, stage, full, ends = beginnings, 0, 0, []
     while True:
-        members, found = improve(target, frames, parabolas, members, draws.noise(stage), *limits)
-        values = np.asarray(found.value, float)
-        best = int(np.argmin(np.where(np.isfinite(values), values, np.inf)))
-        if len(values) > 1:
-            frames, parabolas, members, found = _rows((frames, parabolas, members, found), jnp.asarray([best]))
-        curved = curved[[best]]
+        compared = len(fits) > 1
+        full += not compared
+        most_steps = jnp.asarray(min(max_steps, _SHORT) if compared else max_steps)
+        noise, is_last = draws.noise(stage), draws.is_last(stage)
+        ended = [each.improved(target, noise, most_steps, least_step) for each in fits]
+        best, found = _best(target, ended, noise if is_last else draws.noise(stage + 1))
+        fits = [best] if stage > 0 else [each for each, _ in ended]
         value, first, steps, settled = (np.asarray(leaf)[0].item() for leaf in found[1:])
-        ends.append(settled)
         number, gain = draws.chunks(stage) * _CHUNK, first - value
         for name, entry in {"draws": number, "elbo": -value, "steps": steps}.items():
             history[name].append(entry)
         least = least_gain(elbo_tol, value, dtype)
-        if (stage > 0 and gain < least) or draws.is_last(stage):
+        ends.append(settled)
+        no_gain = stage > 0 and not compared and gain < least
+        # an end right after a stage that came to none is not to be relied on: its measure starts from nothing
+        converged = no_gain and all(ends[-2:])
+        if converged or is_last or (no_gain and full > 1):
             break
         stage += 1
-    # an end right after a stage that came to none is not to be relied on: its measure starts from nothing
-    converged = stage > 0 and gain < least and all(ends[-2:])
     if converged:
         reason = f"{number} new draws raised the bound by less than {least:.2g} nats"
-    elif stage > 0 and gain < least:
+    elif no_gain:
         reason = f"the quasi-Newton method came to no end within {max_steps} steps of a stage"
     else:
         reason = f"new draws still raised the bound by {gain:.2g} nats at {number} draws, the most allowed"
-    frame, parabola, member = _rows((frames, parabolas, members), jnp.asarray(0))
-    return Ended(Fitted(Problem(target, frame, parabola), member), bool(curved[0]), history, converged, reason)
+    only = _rows(best, jnp.asarray(0))
+    problem = Problem(target, only.frames, only.parabolas)
+    return Ended(Fitted(problem, only.members), bool(only.curved), history, converged, reason)
 
 
-def _first_draws(family: AbstractFamily, begun: Begun) -> int:
+def _best(target: AbstractTarget, ended: "list[tuple[_Fits, Minimum]]", noise: Noise) -> "tuple[_Fits, Minimum]":
+    """Of all, the one with the largest bound on draws that none was fitted to; its axis has length one."""
+    if len(ended) == len(ended[0][1].value) == 1:
+        return ended[0]
+    no_step = jnp.asarray(0), jnp.zeros_like(ended[0][1].value[0])
+    values = [np.asarray(fits.improved(target, noise, *no_step)[1].value) for fits, _ in ended]
+    which, row = divmod(int(np.nanargmin(np.where(np.isfinite(values), values, np.inf))), len(values[0]))
+    return _rows(ended[which], jnp.asarray([row]))
+
+
+def _first_draws(family: AbstractFamily, dim: int) -> int:
     """How many draws the first stage has: not so few that q would be fitted to them instead of to the density."""
-    if float(np.min(begun.explained)) > _EXPLAINED:
-        return _CHUNK
-    dim = begun.frame.shift.shape[1]
     own = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(family, eqx.is_inexact_array)))
     return max(_CHUNK, own, 3 * dim if family.triangular else 0)
 
