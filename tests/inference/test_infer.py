@@ -9,7 +9,10 @@ from numpyro import distributions as dist
 from scipy import optimize
 
 import varinf as vi
+from varinf.inference._bound import Begun, Frame, Parabola
+from varinf.inference._infer import _Draws, _Fits, _furthest, _maximize
 from varinf.models import NumpyroModel
+from varinf.posteriors import MeanField
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -262,6 +265,27 @@ def test_numbers_far_from_one():
     cell = float(mean[1, 0] - mean[0, 0]) * float(log_scale[1] - log_scale[0])
     evidence = float(jax.nn.logsumexp(log_joint)) + np.log(cell)
     assert evidence - 0.1 < found.elbo < evidence
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_beginnings_the_better_is_gone_on_with(order):
+    # nine tenths about -4, the rest about 4; neither beginning is at its best yet
+    def log_density(z):
+        parts = dist.Normal(jnp.asarray([-4.0, 4.0]), jnp.asarray([0.5, 1.0])).log_prob(z[0])
+        return jax.nn.logsumexp(parts + jnp.log(jnp.asarray([0.9, 0.1])))
+
+    def about(point):
+        frame = Frame(jnp.full((1, 1), point), jnp.full((1, 1), 0.3))
+        none = jnp.zeros(1)
+        begun = Begun(frame, Parabola(None, none), none, none > 0, none, jnp.asarray([MeanField().standard(1)]))
+        return _Fits.of(MeanField(), begun)
+
+    target, draws = vi.LogDensity(log_density, jnp.zeros(1)), _Draws(1, 128, 8192, np.dtype(float), 0)
+    limits = jnp.asarray(1e-6), jnp.asarray(100)
+    found, stage = _furthest(target, [about(-3.0), about(3.0)][::order], draws, *limits)
+    ended = _maximize(target, found, draws, stage, 1e-3, *limits)
+    assert ended.converged
+    assert ended.history["elbo"][-1] == pytest.approx(np.log(0.9), abs=1e-3)
 
 
 def test_restarts_find_the_higher_of_two_modes():

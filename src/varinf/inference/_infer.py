@@ -90,8 +90,13 @@ def infer(
         nearly_normal = float(np.min(by_mode.explained)) > _EXPLAINED
         first = _CHUNK if nearly_normal else _first_draws(family, starts.shape[1])
         draws = _Draws(noise.shape[1], first, max_draws, starts.dtype, stage_seed)
-        beginnings = [_Fits.of(family, begun) for begun in ((by_mode,) if nearly_normal else (by_mode, by_start))]
-        ended = _maximize(target, beginnings, draws, max_steps, elbo_tol)
+        if nearly_normal or family.needs_curvature:
+            begun = [by_mode]
+        else:
+            begun = [by_start] if np.all(by_start.value >= by_mode.value) else [by_mode, by_start]
+        limits = jnp.asarray(elbo_tol / 1000, starts.dtype), jnp.asarray(max_steps)
+        fits, stage = _furthest(target, [_Fits.of(family, each) for each in begun], draws, *limits)
+        ended = _maximize(target, fits, draws, stage, elbo_tol, *limits)
     if family.needs_curvature and not ended.curved:
         reason = "the curvature at the mode is not that of a maximum: Laplace's method does not apply"
         ended = ended._replace(converged=False, reason=reason)
@@ -112,9 +117,10 @@ class _Draws:
         """How many chunks of draws a stage has."""
         return self._first * _GROWTH**stage
 
-    def is_last(self, stage: int) -> bool:
-        """Whether the next stage would have more draws than are allowed."""
-        return self.chunks(stage + 1) > self._most
+    @property
+    def last(self) -> int:
+        """The number of the stage of which the next would have more draws than are allowed."""
+        return int(math.log2(self._most // self._first) / math.log2(_GROWTH))
 
     def noise(self, stage: int) -> Noise:
         """The draws of a stage, new ones for each."""
@@ -138,57 +144,58 @@ class _Fits(NamedTuple):
         members = Member(_repeated(family, len(begun.value)), begun.parameters)
         return cls(begun.frame, begun.parabola, members, begun.curved)
 
-    def improved(self, target: AbstractTarget, noise: Noise, *limits: Array) -> "tuple[_Fits, Minimum]":
-        """The best on these draws."""
-        members, found = improve(target, self.frames, self.parabolas, self.members, noise, *limits)
+    def improved(self, target: AbstractTarget, noise: Noise, least: Array, steps: Array) -> "tuple[_Fits, Minimum]":
+        """The best on these draws, to `least` nats, or after so many steps."""
+        members, found = improve(target, self.frames, self.parabolas, self.members, noise, steps, least)
         return self._replace(members=members), found
 
 
-def _maximize(target: AbstractTarget, beginnings: list[_Fits], draws: _Draws, max_steps: int, elbo_tol: float) -> Ended:
-    """The best q, by stages of ever more draws: of two beginnings, the better after two short stages."""
-    dtype = beginnings[0].frames.shift.dtype
-    least_step = jnp.asarray(elbo_tol / 1000, dtype)
+def _furthest(
+    target: AbstractTarget, fits: list[_Fits], draws: _Draws, least: Array, max_steps: Array
+) -> tuple[_Fits, int]:
+    """Of all fits the one that two short stages bring to the largest bound on draws of neither, and the stage to go on
+    with; its axis has length one."""
+    if len(fits) == len(fits[0].curved) == 1:
+        return fits[0], 0
+    last = min(1, draws.last)
+    for stage in range(last + 1):
+        noise = draws.noise(stage)
+        fits = [each.improved(target, noise, least, jnp.minimum(max_steps, _SHORT))[0] for each in fits]
+    noise = draws.noise(min(2, draws.last))
+    costs = np.stack([each.improved(target, noise, least, jnp.zeros_like(max_steps))[1].value for each in fits])
+    which, row = divmod(int(np.argmin(np.where(np.isfinite(costs), costs, np.inf))), costs.shape[1])
+    return _rows(fits[which], jnp.asarray([row])), min(last, max(draws.last - 1, 0))
+
+
+def _maximize(
+    target: AbstractTarget, fits: _Fits, draws: _Draws, stage: int, elbo_tol: float, least: Array, max_steps: Array
+) -> Ended:
+    """The best q, by stages of ever more draws."""
     history: dict[str, list[float]] = {"draws": [], "elbo": [], "steps": []}
-    fits, stage, full, ends = beginnings, 0, 0, []
+    ends = []
     while True:
-        compared = len(fits) > 1
-        full += not compared
-        most_steps = jnp.asarray(min(max_steps, _SHORT) if compared else max_steps)
-        noise, is_last = draws.noise(stage), draws.is_last(stage)
-        ended = [each.improved(target, noise, most_steps, least_step) for each in fits]
-        best, found = _best(target, ended, noise if is_last else draws.noise(stage + 1))
-        fits = [best] if stage > 0 else [each for each, _ in ended]
+        fits, found = fits.improved(target, draws.noise(stage), least, max_steps)
         value, first, steps, settled = (np.asarray(leaf)[0].item() for leaf in found[1:])
+        ends.append(settled)
         number, gain = draws.chunks(stage) * _CHUNK, first - value
         for name, entry in {"draws": number, "elbo": -value, "steps": steps}.items():
             history[name].append(entry)
-        least = least_gain(elbo_tol, value, dtype)
-        ends.append(settled)
-        no_gain = stage > 0 and not compared and gain < least
-        # an end right after a stage that came to none is not to be relied on: its measure starts from nothing
-        converged = no_gain and all(ends[-2:])
-        if converged or is_last or (no_gain and full > 1):
+        enough = least_gain(elbo_tol, value, found.value.dtype)
+        no_gain = len(ends) > 1 and gain < enough
+        if no_gain or stage == draws.last:
             break
         stage += 1
+    # an end right after a stage that came to none is not to be relied on: its measure starts from nothing
+    converged = no_gain and all(ends[-2:])
     if converged:
-        reason = f"{number} new draws raised the bound by less than {least:.2g} nats"
+        reason = f"{number} new draws raised the bound by less than {enough:.2g} nats"
     elif no_gain:
         reason = f"the quasi-Newton method came to no end within {max_steps} steps of a stage"
     else:
         reason = f"new draws still raised the bound by {gain:.2g} nats at {number} draws, the most allowed"
-    only = _rows(best, jnp.asarray(0))
-    problem = Problem(target, only.frames, only.parabolas)
-    return Ended(Fitted(problem, only.members), bool(only.curved), history, converged, reason)
-
-
-def _best(target: AbstractTarget, ended: "list[tuple[_Fits, Minimum]]", noise: Noise) -> "tuple[_Fits, Minimum]":
-    """Of all, the one with the largest bound on draws that none was fitted to; its axis has length one."""
-    if len(ended) == len(ended[0][1].value) == 1:
-        return ended[0]
-    no_step = jnp.asarray(0), jnp.zeros_like(ended[0][1].value[0])
-    values = [np.asarray(fits.improved(target, noise, *no_step)[1].value) for fits, _ in ended]
-    which, row = divmod(int(np.nanargmin(np.where(np.isfinite(values), values, np.inf))), len(values[0]))
-    return _rows(ended[which], jnp.asarray([row]))
+    best = _rows(fits, jnp.asarray(0))
+    problem = Problem(target, best.frames, best.parabolas)
+    return Ended(Fitted(problem, best.members), bool(best.curved), history, converged, reason)
 
 
 def _first_draws(family: AbstractFamily, dim: int) -> int:
