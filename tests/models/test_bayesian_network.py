@@ -392,6 +392,40 @@ def test_an_output_of_the_wrong_width_is_refused():
         )
 
 
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize("estimator", ["weights", "local"])
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (eqx.nn.Linear(2, 1, key=KEY), r"batch of shape \(\d+, 2\) alone: .* varinf.batched lifts"),
+        (vi.batched(eqx.nn.Sequential([eqx.nn.Linear(2, 1, key=KEY), eqx.nn.Dropout()])), "inference_mode"),
+        (vi.Applied(lambda w, x: (x @ w)[0], jnp.ones((2, 3))), r"gives shape \(3,\) for \d+ rows"),
+    ],
+)
+def test_a_network_that_takes_no_batch_is_refused(network, message, estimator):
+    bnn = vi.BayesianNetwork(network, vl.Gaussian(), estimator=estimator, key=KEY)
+    with pytest.raises(vi.InputError, match=message):
+        vi.fit(bnn, (X, Y), epochs=1, key=KEY)
+
+
+def test_layers_that_keep_a_state_are_refused():
+    norm = eqx.nn.BatchNorm(3, "batch", mode="batch")
+    with pytest.raises(vi.InputError, match="LayerNorm"):
+        vi.BayesianNetwork(eqx.nn.Sequential([eqx.nn.Linear(2, 3, key=KEY), norm]), vl.Gaussian(), key=KEY)
+
+
+@pytest.mark.parametrize("name", ["low_rank", "full_rank", "coupling_flow"])
+def test_a_posterior_by_name(name):
+    bnn = regression(posterior=name)
+    assert type(bnn.posterior) is type(regression(posterior=vi.posteriors.POSTERIORS[name]()).posterior)
+    fitted = vi.fit(bnn, (X, Y), epochs=2, key=KEY)
+    assert np.isfinite(fitted.history["elbo"][-1])
+    with pytest.raises(vi.InputError, match="Did you mean 'low_rank'"):
+        regression(posterior="lowrank")
+
+
 def test_weights_have_no_importance_weighted_bound_from_batches():
     with pytest.raises(vi.InputError, match="Use ELBO"):
         vi.fit(regression(), (X, Y), objective=vi.IWAE(5), epochs=1, key=jax.random.key(0))

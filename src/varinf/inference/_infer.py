@@ -41,7 +41,8 @@ def infer(
 ) -> Inference:
     """Approximate the posterior of a model, until there is no more to gain, and say whether to trust it.
 
-    The bound is maximised on fixed draws by a quasi-Newton method, in stages of ever more draws. It has converged when
+    The bound is maximised on fixed draws by a quasi-Newton method, in stages of ever more draws: from about the mode or
+    about the start, by what the first draws say, or by two short stages where they do not tell. It has converged when
     new draws, four times as many, let the bound rise by less than `elbo_tol` nats. A full-rank posterior of more than
     64 dimensions that is nearly normal is found by Newton's method, from average second derivatives, until what the
     last step and chance leave to gain is less than that. Constrained sites are inferred in the unconstrained space.

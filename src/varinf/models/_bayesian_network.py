@@ -35,7 +35,7 @@ class BayesianNetwork(AbstractModel):
             where the means begin.
         likelihood: what its outputs mean.
         prior: p(w) of each weight by itself: a Distribution, or `FanInPrior` or `LearnedPrior`; N(0, 1) if None.
-        posterior: the family of q; `MeanField()` if None.
+        posterior: the family of q, or its name in `varinf.posteriors.POSTERIORS`.
         estimator: how a batch sees the weights. "weights": one draw for all of it. "local": outputs of layers are
             drawn in the place of weights, and weights that are no layer's are drawn for each datum. "flipout": one
             draw, with signs of each datum's own. "auto": as local, but flipout for what is too large to be drawn for
@@ -64,7 +64,7 @@ class BayesianNetwork(AbstractModel):
         network: Callable[[Array], Array],
         likelihood: AbstractLikelihood,
         prior: Distribution | AbstractWeightPrior | None = None,
-        posterior: AbstractFamily | None = None,
+        posterior: str | AbstractFamily = "mean_field",
         estimator: str = "auto",
         *,
         random: Callable[[Any], Any] | PyTree[bool] | None = None,
@@ -105,7 +105,7 @@ class BayesianNetwork(AbstractModel):
     def score(self, batch: Batch, draw: Draw, request: Request) -> Terms:
         x, y = batch.data
         if not isinstance(self.posterior, MeanFieldWeights) or self.estimator == "weights":
-            output = _over_samples(lambda weights: self.network(weights)(x), draw.latents)
+            output = _over_samples(lambda weights: self._outputs(weights, x), draw.latents)
         else:
             output = per_datum_outputs(self._plan(x), self.posterior, x, request.num_samples, draw.context)
         p = _distribution(self.likelihood, output, 2, y.shape[1:])
@@ -141,7 +141,7 @@ class BayesianNetwork(AbstractModel):
         weights = jax.tree.map(lambda leaf: leaf[0], self.posterior.sample(key, 1))
         # predictions are worked out in double precision, the network in the type of its weights
         own = jnp.result_type(*jax.tree.leaves(weights))
-        output = self.network(weights)(jax.tree.map(lambda a: a.astype(own), self.observation.x(x, key=None)))
+        output = self._outputs(weights, jax.tree.map(lambda a: a.astype(own), self.observation.x(x, key=None)))
         shapes = [output.shape[1:rank] for rank in range(1, output.ndim + 1)]
         fitting = [shape for shape in shapes if _fits(self.likelihood.output_shape(shape), output.shape[1:])]
         p = _distribution(self.likelihood, output, 1, shapes[0] if not fitting else fitting[0])
@@ -162,7 +162,23 @@ class BayesianNetwork(AbstractModel):
         return dict(zip(names, self._plan(observed).ways, strict=True))
 
     def _plan(self, x: Array) -> Plan:
-        return plan(lambda weights, x: self.network(weights)(x), self.posterior.mean(), x, self.estimator)
+        return plan(self._outputs, self.posterior.mean(), x, self.estimator)
+
+    def _outputs(self, weights: PyTree[Array], x: Array) -> Array:
+        """The network's, each row of which is a row's of the batch."""
+        try:
+            output = self.network(weights)(x)
+        except InputError:
+            raise
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise InputError(
+                f"the network does not run on a batch of shape {x.shape} alone: {error}; varinf.batched lifts one that "
+                "is written for one example, equinox.nn.inference_mode takes away dropout"
+            ) from error
+        shape = jnp.shape(output)
+        if shape[:1] != (len(x),):
+            raise InputError(f"the network gives shape {shape} for {len(x)} rows; expected [batch, *outputs]")
+        return output
 
 
 def _over_samples(function: Callable[[PyTree[Array]], Array], draws: PyTree[Float[Array, "samples ..."]]) -> Array:

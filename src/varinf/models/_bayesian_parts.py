@@ -25,7 +25,7 @@ class BayesianParts(AbstractModel):
         random: which arrays are random: a function of the model that returns a part of it (`lambda vae: vae.decoder`),
             or a tree of truth values of its shape.
         prior: p(w) of each weight by itself: a Distribution, or `FanInPrior` or `LearnedPrior`; N(0, 1) if None.
-        posterior: the family of q; `MeanField()` if None.
+        posterior: the family of q, or its name in `varinf.posteriors.POSTERIORS`.
         scale: the standard deviations at the start, as a share of an array's own size.
         key: for what the posterior draws to begin with.
 
@@ -41,7 +41,7 @@ class BayesianParts(AbstractModel):
         model: AbstractModel,
         random: Callable[[Any], Any] | PyTree[bool],
         prior: Distribution | AbstractWeightPrior | None = None,
-        posterior: AbstractFamily | None = None,
+        posterior: str | AbstractFamily = "mean_field",
         *,
         scale: float = START,
         key: PRNGKeyArray,

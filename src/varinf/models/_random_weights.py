@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from equinox.nn import StateIndex
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from numpyro.distributions import Distribution, Normal
 
@@ -13,7 +14,7 @@ from varinf.distributions import NoClosedForm
 from varinf.errors import InputError
 from varinf.models._weight_prior import AbstractWeightPrior, weight_prior
 from varinf.objectives import Latent, Request
-from varinf.posteriors import AbstractFamily, AbstractWeights, MeanField, log_prob_of, over_weights
+from varinf.posteriors import POSTERIORS, AbstractFamily, AbstractWeights, log_prob_of, over_weights
 
 START = 1e-3  # of a weight's standard deviation, as a share of the root mean square of its array
 
@@ -30,7 +31,7 @@ class RandomWeights(eqx.Module):
         key: for what the posterior draws to begin with.
 
     Raises:
-        InputError: no float arrays are chosen.
+        InputError: no float arrays are chosen; layers that keep a state; an unknown posterior.
     """
 
     posterior: AbstractWeights
@@ -42,15 +43,20 @@ class RandomWeights(eqx.Module):
         tree: PyTree,
         random: Callable[[Any], Any] | PyTree[bool] | None,
         prior: Distribution | AbstractWeightPrior | None,
-        posterior: AbstractFamily | None,
+        posterior: str | AbstractFamily,
         *,
         scale: float,
         key: PRNGKeyArray,
     ):
+        if any(map(_is_state, jax.tree.leaves(tree, is_leaf=_is_state))):
+            raise InputError(
+                "layers that keep a state (BatchNorm, for example) have no place in a model with a posterior on its "
+                "weights: take a normalisation of each row by itself (LayerNorm, GroupNorm)"
+            )
         weights, self._fixed = eqx.partition(tree, _marks(tree, random))
         if not jax.tree.leaves(weights):
             raise InputError(f"{type(tree).__name__} has no float arrays that could be random; pass one with weights")
-        family = MeanField() if posterior is None else posterior
+        family = POSTERIORS[posterior]() if isinstance(posterior, str) else posterior
         self.posterior = over_weights(family, weights, _starts(weights, scale), key=key)
         self.prior = weight_prior(Normal(0.0, 1.0) if prior is None else prior).built(weights)
 
@@ -72,6 +78,10 @@ class RandomWeights(eqx.Module):
             q = jax.lax.stop_gradient(self.posterior) if request.stop_posterior else self.posterior
             log_prior, log_posterior = log_prob_of(self.prior(draws), draws), q.log_prob(draws)
         return Latent("weights", log_prior, log_posterior, self.kl(request), is_global=True)
+
+
+def _is_state(leaf: Any) -> bool:
+    return isinstance(leaf, StateIndex)
 
 
 def _marks(tree: PyTree, random: Callable[[Any], Any] | PyTree[bool] | None) -> PyTree[bool]:
