@@ -267,6 +267,17 @@ def test_numbers_far_from_one():
     assert evidence - 0.1 < found.elbo < evidence
 
 
+def test_a_start_between_two_equal_modes_is_left():
+    # a q that is independent can only be at one of them, and the gradient of its bound is zero between them
+    def log_density(z):
+        parts = dist.Normal(jnp.asarray([[-3.0], [3.0]]), 1.0).log_prob(z).sum(-1)
+        return jax.nn.logsumexp(parts) - jnp.log(2)
+
+    found = vi.infer(vi.LogDensity(log_density, jnp.zeros(2)), posterior="mean_field", key=jax.random.key(0))
+    assert found.converged
+    assert found.elbo == pytest.approx(-np.log(2), abs=1e-3)
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_of_two_beginnings_the_better_is_gone_on_with(order):
     # nine tenths about -4, the rest about 4; neither beginning is at its best yet

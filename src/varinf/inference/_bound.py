@@ -26,6 +26,7 @@ _MODE_STEPS, _NEWTON_STEPS = 500, 50
 _LEAST_BEND = 1e-3  # of an eigenvalue, in units of the diagonal
 _LEAST_SIZE = 1e-3  # of a step, in units of the whole
 _SPREADS = (1.0, 0.1)  # of the q about a point where the curvature is of no use
+_ASIDE = 0.1  # of a spread, by which the q is beside the point
 
 
 class Frame(NamedTuple):
@@ -193,7 +194,11 @@ def begin(
         return jax.tree.map(lambda leaf: leaf[best], begun)._replace(curved=(best == 0) & (len(frames) > len(_SPREADS)))
 
     def about(point: Array) -> list[Frame]:
-        return [Frame(point, _as_scale(family, jnp.full(dim, spread, point.dtype))) for spread in _SPREADS]
+        # not at it: between two equal modes, for one, the gradient is zero
+        aside = _ASIDE * member.draws(noise)[0]
+        return [
+            Frame(point + spread * aside, _as_scale(family, jnp.full(dim, spread, point.dtype))) for spread in _SPREADS
+        ]
 
     def one(start: Array) -> tuple[Begun, Begun]:
         mode = minimize(jax.value_and_grad(lambda z: -target.log_density(z)), start, _MODE_STEPS, 1e-3).x
