@@ -17,7 +17,6 @@ from varinf._in_turn import in_turn
 
 # Solves of which none needs another. As XLA runs them, this program never ends on two cores.
 PROGRAM = """
-import sys
 import jax, jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from varinf._compiled import compiled

@@ -60,17 +60,18 @@ def _walk(closed: ClosedJaxpr, args: Sequence[Any], zero: Array) -> tuple[list[A
     for equation in jaxpr.eqns:
         inputs, name = [read(variable) for variable in equation.invars], equation.primitive.name
         if name in _WAITING:
-            outputs = _bind(equation, _after(zero, inputs))
+            outputs = bind(equation, _after(zero, inputs))
             zero = _zero_of(outputs[0])
         elif name in _RULES and any(map(_waits, jaxprs_in_params(equation.params))):
             outputs, zero = _RULES[name](equation.params, inputs, zero)
         else:
-            outputs = _bind(equation, inputs)
+            outputs = bind(equation, inputs)
         values.update(zip(equation.outvars, outputs, strict=True))
     return [read(variable) for variable in jaxpr.outvars], zero
 
 
-def _bind(equation: Any, inputs: Sequence[Any]) -> list[Any]:
+def bind(equation: Any, inputs: Sequence[Any]) -> list[Any]:
+    """The results of an equation of a jaxpr."""
     result = equation.primitive.bind(*inputs, **equation.primitive.get_bind_params(equation.params))
     return list(result) if equation.primitive.multiple_results else [result]
 

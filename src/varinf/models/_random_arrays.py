@@ -20,6 +20,7 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jaxtyping import Array, Float
 
+from varinf._in_turn import bind
 from varinf.models._taps import taps
 
 _LEAST = 1e-30  # a variance below this, a sum over nothing but zeros, has derivative zero
@@ -197,12 +198,7 @@ def _apply(eqn: Any, args: list[Any], noise: Noise) -> list[Any]:
         if name in _RULES and (result := _RULES[name](eqn, args, noise)) is not None:
             return [result]
         args = [_known(arg, noise) for arg in args]
-    return _bind(eqn, args)
-
-
-def _bind(eqn: Any, args: list[Any]) -> list[Any]:
-    result = eqn.primitive.bind(*args, **eqn.primitive.get_bind_params(eqn.params))
-    return list(result) if eqn.primitive.multiple_results else [result]
+    return bind(eqn, args)
 
 
 def _move(eqn: Any, args: list[Any], noise: Noise) -> Any:
@@ -210,12 +206,12 @@ def _move(eqn: Any, args: list[Any], noise: Noise) -> Any:
     before, after = eqn.invars[0].aval, eqn.outvars[0].aval
     if before.size < after.size or not jnp.issubdtype(after.dtype, jnp.floating):
         return None
-    return args[0].moved(lambda x: _bind(eqn, [x])[0])
+    return args[0].moved(lambda x: bind(eqn, [x])[0])
 
 
 def _sum(eqn: Any, args: list[Any], noise: Noise) -> Any:
     (x,) = args
-    return x.summed(lambda x: _bind(eqn, [x])[0]) if isinstance(x, Normal) else None
+    return x.summed(lambda x: bind(eqn, [x])[0]) if isinstance(x, Normal) else None
 
 
 def _negate(eqn: Any, args: list[Any], noise: Noise) -> Any:
@@ -260,7 +256,7 @@ def _dot(eqn: Any, args: list[Any], noise: Noise) -> Any:
     axes = Axes((*contracted[1 - own], *paired[1 - own]), range(start, start + free[own]))
 
     def multiply(x: Array, array: Array) -> Array:
-        return _bind(eqn, [x, array] if own else [array, x])[0]
+        return bind(eqn, [x, array] if own else [array, x])[0]
 
     return args[own].times(args[1 - own], multiply, axes, noise)
 
