@@ -27,7 +27,7 @@ def test_held_out_rows_are_split_by_seed_or_given(tmp_path):
 
 
 def test_rows_for_evaluation_are_spread_evenly(monkeypatch):
-    monkeypatch.setattr(job, "_EVALUATION_ROWS", 3)
+    monkeypatch.setattr("varinf.job._rows._EVALUATION_ROWS", 3)
     chosen = job.evaluation_rows(data.source(np.arange(10.0)[:, None]))
     assert chosen.take(np.arange(3)).ravel().tolist() == [0, 4, 9]
 

@@ -234,8 +234,8 @@ class _Writer:
 @pytest.fixture
 def _quick(monkeypatch):
     """A checkpoint at each boundary, and no pictures, whose files are written in the same way."""
-    monkeypatch.setattr("varinf.job._CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr("varinf.job._EVALUATION_SAMPLES", 5)
+    monkeypatch.setattr("varinf.job._fit._CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("varinf.job._figures._EVALUATION_SAMPLES", 5)
 
     def draw(*_, folder, **__):
         _files.write_file(folder / "one.png", b"a picture")

@@ -14,7 +14,7 @@ TINY = ("--latent-dim", "2", "--hidden", "4", "--epochs", "2", "--batch-size", "
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch):
     """The figures of a fit from few draws: how good they are is tested elsewhere."""
-    monkeypatch.setattr("varinf.job._EVALUATION_SAMPLES", 20)
+    monkeypatch.setattr("varinf.job._figures._EVALUATION_SAMPLES", 20)
 
 
 @pytest.fixture

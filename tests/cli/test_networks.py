@@ -138,7 +138,7 @@ def test_a_regressor_in_the_units_of_its_target(varinf, regressor):
 
 def test_resumed_after_a_fault_it_ends_in_the_same_bits(varinf, monkeypatch):
     write("a", "b", "kind")
-    monkeypatch.setattr("varinf.job._CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("varinf.job._fit._CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr("varinf.report.write_classifier_pictures", lambda *_, **__: [])
     options = ["--model", "classifier", "--target", "kind", "--hidden", "4", "--epochs", "4"]
     assert varinf("fit", "t.csv", *options, "--out", "whole")[0] == 0
