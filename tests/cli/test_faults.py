@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import resource
 import shutil
 import signal
@@ -470,7 +471,7 @@ def test_a_fit_that_diverges(varinf, tiny, monkeypatch):
     assert "lower the learning rate" in fault[2][0]
     assert not Path("early").exists()
     # With a checkpoint before it: the rate rises from 0, a step an epoch.
-    monkeypatch.setattr("varinf.job._CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("varinf.job._fit._CHECKPOINT_SECONDS", 0.0)
     fault = varinf(*arguments, "--warmup-epochs", "10", "--batch-size", "24", "--out", "late")
     assert_fault(fault, "at step" if "at step" in fault[2][0] else "after step")
     assert fault[2][0].endswith("the last good checkpoint is kept in late/checkpoints")
@@ -516,11 +517,26 @@ def test_two_processes_on_one_run(varinf, finished):
         other.communicate(b"\n")
 
 
-def test_a_reader_that_went_away(finished):
-    script = "import sys; from varinf.cli import main; sys.exit(main(['info', 'run']))"
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+INFO = [sys.executable, "-c", "import sys; from varinf.cli import main; sys.exit(main(['info', 'run']))"]
+
+
+@pytest.fixture(params=["", "1"])
+def environment(request):
+    """Whether Python writes at once what is printed, or at its end."""
+    return {**os.environ, "PYTHONUNBUFFERED": request.param}
+
+
+def test_a_reader_that_went_away(finished, environment):
+    with subprocess.Popen(INFO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+def test_output_onto_a_full_disk(finished, environment):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(INFO, stdout=full, stderr=subprocess.PIPE, env=environment, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "varinf: no space left on device\n")
 
 
 def test_the_main_thread_alone_takes_signals(varinf):

@@ -20,11 +20,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with signals(), _warnings():
             # a newcomer who gives no command asks for help, and that is no fault
-            return get_command(app)(arguments or ["--help"], prog_name="varinf", standalone_mode=False) or 0
+            code = get_command(app)(arguments or ["--help"], prog_name="varinf", standalone_mode=False) or 0
+            print(end="", flush=True)  # a fault of where it goes to shows here, and not as Python ends
+            return code
     except (InputError, NonFiniteError) as error:
         return _complain(_words(error), 2)
     except BrokenPipeError:
-        _silence()
         return 1
     except OSError as error:
         if error.strerror is None:
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if words is None:
             raise
         return _complain(words(), 2)
+    finally:
+        _silence()
 
 
 @contextmanager
@@ -75,5 +78,8 @@ def _one_line(message: str) -> str:
 
 
 def _silence() -> None:
-    """Let Python end without a complaint of its own about a reader that has gone."""
-    sys.stdout = None
+    """Where what was printed cannot be written, let Python end without a complaint of its own."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        sys.stdout = None
