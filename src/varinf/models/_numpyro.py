@@ -107,7 +107,7 @@ class NumpyroModel(AbstractTarget):
 
     def _unconstrained_shape(self, site: dict[str, Any]) -> tuple[int, ...]:
         to_support = biject_to(site["fn"].support)
-        shape = jax.eval_shape(to_support.inv, site["value"]).shape
+        shape = to_support.inverse_shape(site["value"].shape)
         return full_shape(site, shape, to_support.domain.event_dim, self.plates)
 
 
