@@ -179,9 +179,9 @@ def test_pytree_round_trip_and_jit(case):
 def test_made_inside_vmap(case):
     make, _ = case
     keys = jax.random.split(jax.random.key(0), 3)
-    x = make(keys[0], ()).sample(jax.random.key(1))
-    together = jax.vmap(lambda key: make(key, ()).log_prob(x))(keys)
+    _, x = _built(make, (), ())
     alone = jax.jit(lambda key: make(key, ()).log_prob(x))
+    together = jax.jit(jax.vmap(alone))(keys)
     one_by_one = np.array([alone(key) for key in keys])
     np.testing.assert_allclose(together, one_by_one, rtol=1e-5, atol=1e-6)
 
