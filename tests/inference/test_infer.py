@@ -296,7 +296,7 @@ def test_of_two_beginnings_the_better_is_gone_on_with(order):
     found, stage = _furthest(target, [about(-3.0), about(3.0)][::order], draws, *limits)
     ended = _maximize(target, found, draws, stage, 1e-3, *limits)
     assert ended.converged
-    assert ended.history["elbo"][-1] == pytest.approx(np.log(0.9), abs=1e-3)
+    assert ended.stages[-1].elbo == pytest.approx(np.log(0.9), abs=1e-3)
 
 
 def test_restarts_find_the_higher_of_two_modes():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from varinf.inference._bound import Frame
-from varinf.inference._draws import normal_draws
+from varinf.inference._draws import NoiseBuffer, normal_draws
 from varinf.inference._optimize import minimize
 from varinf.posteriors import DENSITY_POSTERIORS, LowRank
 
@@ -24,6 +24,14 @@ def test_matched_draws_have_the_moments_of_a_standard_normal(dim):
 def test_draws_that_are_not_matched_have_no_bias():
     fourth = [(normal_draws(64, 2, seed, match=False) ** 4).mean() for seed in range(400)]
     assert np.mean(fourth) == pytest.approx(3, abs=4 * np.std(fourth) / 20)
+
+
+def test_a_buffer_holds_the_last_numbers_and_says_how_many():
+    buffer, draws = NoiseBuffer(256, 64, 3, np.dtype(np.float64)), np.arange(256 * 3.0).reshape(256, 3)
+    for count in (64, 256, 128):
+        noise = buffer.filled(draws[:count] + count)
+        assert noise.used == count // 64
+        assert np.array_equal(np.reshape(noise.chunks, (256, 3))[:count], draws[:count] + count)
 
 
 def test_minimise():

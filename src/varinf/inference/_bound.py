@@ -16,6 +16,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from varinf._compiled import compiled
+from varinf.inference._draws import Noise
 from varinf.inference._optimize import Minimum, minimize
 from varinf.models import AbstractTarget
 from varinf.posteriors import AbstractFamily
@@ -89,18 +90,6 @@ class Member(NamedTuple):
     def draws(self, noise: Float[Array, "draws noise"]) -> Float[Array, "draws dim"]:
         """u, made of standard normal numbers."""
         return self.family.from_noise(self.parameters, noise)
-
-
-class Noise(NamedTuple):
-    """Standard normal numbers in chunks, of which the first `used` count: more of them do not compile again.
-
-    Attributes:
-        chunks: `[chunks, draws, noise]`.
-        used: how many chunks.
-    """
-
-    chunks: Float[Array, "chunks draws noise"]
-    used: Int[Array, ""]
 
 
 class Problem(NamedTuple):
@@ -183,15 +172,16 @@ def begin(
         value = jnp.where(jnp.isfinite(value), value, -jnp.inf)
         return Begun(frame, weighted, value, jnp.asarray(False), explained, member.parameters)
 
-    def best_of(frames: list[Frame], curvature: Array | None) -> Begun:
-        """The beginning in the best of some frames, of which the first may have a curvature."""
+    def best_of(curved: list[Frame], curvature: Array | None, point: Array) -> Begun:
+        """The beginning in the best of some frames: that of the curvature, if there is one, and those about a point."""
+        frames = curved + about(point)
         if curvature is not None:
             # the other frames are for where it is of no use
             curvature = jnp.stack([curvature, *[jnp.zeros_like(curvature)] * (len(frames) - 1)])
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *frames)
         begun = jax.lax.map(lambda args: seen(*args), (stacked, curvature))
         best = jnp.argmax(begun.value)
-        return jax.tree.map(lambda leaf: leaf[best], begun)._replace(curved=(best == 0) & (len(frames) > len(_SPREADS)))
+        return jax.tree.map(lambda leaf: leaf[best], begun)._replace(curved=best < len(curved))
 
     def about(point: Array) -> list[Frame]:
         # not at it: between two equal modes, for one, the gradient is zero
@@ -202,15 +192,15 @@ def begin(
 
     def one(start: Array) -> tuple[Begun, Begun]:
         mode = minimize(jax.value_and_grad(lambda z: -target.log_density(z)), start, _MODE_STEPS, 1e-3).x
-        frames, curvature = [], None
+        curved, curvature = [], None
         if has_curvature:
             mode, matrix = _newton(target, mode)
-            frames = [_curved(family, mode, matrix)]
+            curved = [_curved(family, mode, matrix)]
             if has_moments:
-                scale = frames[0].scale
+                scale = curved[0].scale
                 curvature = scale.T @ matrix @ scale if scale.ndim == 2 else scale[:, None] * matrix * scale
         none = None if curvature is None else jnp.zeros_like(curvature)
-        return best_of(frames + about(mode), curvature), best_of(about(start), none)
+        return best_of(curved, curvature, mode), best_of([], none, start)
 
     return jax.lax.map(one, starts)
 

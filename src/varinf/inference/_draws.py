@@ -1,11 +1,16 @@
 """Standard normal numbers whose averages are good for their number."""
 
+import functools
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 from scipy import special
 from scipy.stats import qmc
+
+from varinf._compiled import compiled
 
 _MOST_SOBOL = 512  # dimensions beyond which a Sobol sequence of some thousand points is no better than chance
 
@@ -33,6 +38,46 @@ def normal_draws(count: int, dim: int, seed: int, *, match: bool) -> np.ndarray:
         else:
             draws /= np.sqrt((draws**2).mean(0))
     return np.concatenate([draws, -draws])
+
+
+class Noise(NamedTuple):
+    """Standard normal numbers in chunks, of which the first `used` count: more of them do not compile again.
+
+    Attributes:
+        chunks: `[chunks, draws, noise]`.
+        used: how many chunks.
+    """
+
+    chunks: Float[Array, "chunks draws noise"]
+    used: Int[Array, ""]
+
+
+class NoiseBuffer:
+    """Room for the numbers of a stage, which the next stage writes over.
+
+    Args:
+        most: draws there is room for, in chunks of so many.
+        chunk: draws of a chunk.
+        width: numbers of a draw.
+        dtype: theirs.
+    """
+
+    def __init__(self, most: int, chunk: int, width: int, dtype: np.dtype):
+        self._chunks = jnp.zeros((max(1, most // chunk), chunk, width), dtype)
+
+    def filled(self, draws: np.ndarray) -> Noise:
+        """These numbers `[draws, width]`; what was returned before is gone."""
+        parts = draws.astype(self._chunks.dtype).reshape(-1, *self._chunks.shape[1:])
+        for i, part in enumerate(parts):
+            self._chunks = _written((np.int32(i), part), self._chunks)
+        return Noise(self._chunks, jnp.asarray(len(parts)))
+
+
+@functools.partial(compiled, donate_rest=True)
+def _written(numbered: tuple[ArrayLike, ArrayLike], chunks: Array) -> Array:
+    """The chunks, written to in place, with a chunk at its number."""
+    number, chunk = numbered
+    return chunks.at[number].set(chunk)
 
 
 def seeds(key: PRNGKeyArray, count: int) -> list[int]:

@@ -11,11 +11,11 @@ from jaxtyping import Array, PRNGKeyArray
 from varinf._checks import at_least_one
 from varinf._compiled import compiled
 from varinf.errors import InputError
-from varinf.inference._bound import Begun, Frame, Member, Noise, Parabola, Problem, begin, improve, least_gain
-from varinf.inference._draws import normal_draws, seeds
+from varinf.inference._bound import Begun, Frame, Member, Parabola, Problem, begin, improve, least_gain
+from varinf.inference._draws import Noise, NoiseBuffer, normal_draws, seeds
 from varinf.inference._newton import fit_by_newton
 from varinf.inference._optimize import Minimum
-from varinf.inference._result import Ended, Fitted, Inference, measured
+from varinf.inference._result import Ended, Fitted, Inference, Stage, measured
 from varinf.models import AbstractTarget, NumpyroModel
 from varinf.posteriors import DENSITY_POSTERIORS, AbstractFamily
 
@@ -105,14 +105,14 @@ def infer(
 
 
 class _Draws:
-    """The fixed draws of each stage, in buffers of one size so that no stage compiles again."""
+    """The fixed draws of each stage."""
 
     def __init__(self, width: int, first: int, most: int, dtype: np.dtype, seed: int):
         # a power of two, as all stages then are
         self._first = 1 << (math.ceil(first / _CHUNK) - 1).bit_length()
         self._most = max(self._first, min(most, _MOST_NUMBERS // width) // _CHUNK)
-        self._buffer = np.zeros((self._most, _CHUNK, width), dtype)
-        self._seed = seed
+        self._buffer = NoiseBuffer(self._most * _CHUNK, _CHUNK, width, dtype)
+        self._width, self._seed = width, seed
 
     def chunks(self, stage: int) -> int:
         """How many chunks of draws a stage has."""
@@ -124,11 +124,9 @@ class _Draws:
         return int(math.log2(self._most // self._first) / math.log2(_GROWTH))
 
     def noise(self, stage: int) -> Noise:
-        """The draws of a stage, new ones for each."""
-        used, (_, _, width) = self.chunks(stage), self._buffer.shape
-        draws = normal_draws(used * _CHUNK, width, self._seed + stage, match=True)
-        self._buffer[:used] = draws.reshape(used, _CHUNK, width)
-        return Noise(jnp.array(self._buffer), jnp.asarray(used))
+        """The draws of a stage, new ones for each; those of the stage before are then gone."""
+        draws = self.chunks(stage) * _CHUNK
+        return self._buffer.filled(normal_draws(draws, self._width, self._seed + stage, match=True))
 
 
 class _Fits(NamedTuple):
@@ -172,17 +170,16 @@ def _maximize(
     target: AbstractTarget, fits: _Fits, draws: _Draws, stage: int, elbo_tol: float, least: Array, max_steps: Array
 ) -> Ended:
     """The best q, by stages of ever more draws."""
-    history: dict[str, list[float]] = {"draws": [], "elbo": [], "steps": []}
+    stages: list[Stage] = []
     ends = []
     while True:
         fits, found = fits.improved(target, draws.noise(stage), least, max_steps)
         value, first, steps, settled = (np.asarray(leaf)[0].item() for leaf in found[1:])
         ends.append(settled)
         number, gain = draws.chunks(stage) * _CHUNK, first - value
-        for name, entry in {"draws": number, "elbo": -value, "steps": steps}.items():
-            history[name].append(entry)
+        stages.append(Stage(number, -value, steps))
         enough = least_gain(elbo_tol, value, found.value.dtype)
-        no_gain = len(ends) > 1 and gain < enough
+        no_gain = len(stages) > 1 and gain < enough
         if no_gain or stage == draws.last:
             break
         stage += 1
@@ -196,7 +193,7 @@ def _maximize(
         reason = f"new draws still raised the bound by {gain:.2g} nats at {number} draws, the most allowed"
     best = _rows(fits, jnp.asarray(0))
     problem = Problem(target, best.frames, best.parabolas)
-    return Ended(Fitted(problem, best.members), bool(best.curved), history, converged, reason)
+    return Ended(Fitted(problem, best.members), bool(best.curved), stages, converged, reason)
 
 
 def _first_draws(family: AbstractFamily, dim: int) -> int:

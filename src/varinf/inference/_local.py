@@ -13,8 +13,7 @@ from varinf._checks import known
 from varinf._compiled import compiled
 from varinf.errors import InputError
 from varinf.evaluate import RowBlock, observed, padded_blocks, prior_of
-from varinf.inference._bound import Noise
-from varinf.inference._draws import normal_draws, seeds
+from varinf.inference._draws import Noise, NoiseBuffer, normal_draws, seeds
 from varinf.inference._optimize import Search, search_from
 from varinf.models import VAE
 from varinf.objectives import Batch, Draw, Request, Terms
@@ -141,14 +140,15 @@ def infer_local(
     work.begin(start == "encoder")
     stage_seed, elbo_seed = seeds(jax.random.fold_in(key, 1), 2)
     steps, converged = np.zeros(len(source), int), np.zeros(len(source), bool)
-    pending, draws = np.arange(len(source)), _CHUNK
+    pending, draws, width = np.arange(len(source)), _CHUNK, family.num_noise(dim)
+    buffer = NoiseBuffer(max_draws, _CHUNK, width, dtype)
     while len(pending) and draws <= max_draws:
-        noise = _noise(family, dim, draws, max_draws, stage_seed + draws, dtype)
+        noise = buffer.filled(normal_draws(draws, width, stage_seed + draws, match=True))
         gained, settled = work.stage(pending, noise, elbo_tol / 4, steps, max_steps)
         converged[pending] = settled & (gained < elbo_tol) & (draws > _CHUNK)
         pending, draws = pending[settled & ~converged[pending]], draws * _GROWTH
-    noises = [_noise(family, dim, _CHUNK, _CHUNK, elbo_seed + i, dtype, match=False) for i in range(_REPEATS)]
-    elbos = work.elbos(noises)
+    noises = [normal_draws(_CHUNK, width, elbo_seed + i, match=False).astype(dtype) for i in range(_REPEATS)]
+    elbos = work.elbos([jnp.asarray(noise) for noise in noises])
     q = family.moved(*map(jnp.asarray, (work.rows.parameters, shift, _as_scale(family, scale))))
     return LocalInference(q, elbos.mean(0), elbos.std(0, ddof=1) / math.sqrt(_REPEATS), steps, converged)
 
@@ -203,13 +203,13 @@ class _Work(NamedTuple):
             queue = np.concatenate(unfinished)
         return gained[pending], settled[pending]
 
-    def elbos(self, noises: list[Noise]) -> np.ndarray:
+    def elbos(self, noises: list[Float[Array, "draws noise"]]) -> np.ndarray:
         """The elbo of each row on each of some sets of draws, `[sets, rows]`."""
         elbos = np.empty((len(noises), len(self.source)))
         for chosen, block in self._blocks(np.arange(len(self.source))):
             rows = _padded(self.rows, chosen)
             for i, noise in enumerate(noises):
-                elbo = _elbo(self.model, self.family, block, rows, noise.chunks[0], self.key)
+                elbo = _elbo(self.model, self.family, block, rows, noise, self.key)
                 elbos[i, chosen] = np.asarray(elbo)[: len(chosen)]
         return elbos
 
@@ -227,16 +227,6 @@ def _full(values: np.ndarray) -> np.ndarray:
 
 def _padded(rows: _Rows, chosen: np.ndarray) -> _Rows:
     return jax.tree.map(lambda leaf: jnp.asarray(_full(leaf[chosen])), rows)
-
-
-def _noise(
-    family: AbstractFamily, dim: int, draws: int, most: int, seed: int, dtype: np.dtype, *, match: bool = True
-) -> Noise:
-    width = family.num_noise(dim)
-    chunks = np.zeros((max(most, draws) // _CHUNK, _CHUNK, width), dtype)
-    used = draws // _CHUNK
-    chunks[:used] = normal_draws(draws, width, seed, match=match).reshape(used, _CHUNK, width)
-    return Noise(jnp.asarray(chunks), jnp.asarray(used))
 
 
 def _as_scale(family: AbstractFamily, scale: Any) -> Any:

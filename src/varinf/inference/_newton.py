@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from varinf._compiled import compiled
-from varinf.inference._bound import Begun, Frame, Member, Noise, Parabola, Problem, hessian, inverse_factor, least_gain
-from varinf.inference._draws import normal_draws
-from varinf.inference._result import Ended, Fitted
+from varinf.inference._bound import Begun, Frame, Member, Parabola, Problem, hessian, inverse_factor, least_gain
+from varinf.inference._draws import Noise, NoiseBuffer, normal_draws
+from varinf.inference._result import Ended, Fitted, Stage
 from varinf.models import AbstractTarget
 from varinf.posteriors import AbstractFamily, FullRank
 
@@ -100,24 +100,23 @@ def fit_by_newton(
     frame = Frame(begun.frame.shift[best], begun.frame.scale[best])
     dtype = frame.shift.dtype
     most = max(_FIRST, max_draws // (2 * (dim + _GRADIENTS)))
-    buffer = np.zeros((most, _GRADIENTS, dim), dtype)
-    history: dict[str, list[float]] = {"draws": [], "elbo": [], "steps": []}
+    buffer = NoiseBuffer(most * _GRADIENTS, _GRADIENTS, dim, dtype)
+    stages: list[Stage] = []
     pairs, last = _FIRST, Step(frame, *[jnp.asarray(value) for value in (-np.inf, np.inf, 0.0)])
     while True:
-        draws = normal_draws(2 * pairs * _GRADIENTS, dim, seed + len(history["draws"]), match=True)
-        buffer[:pairs] = draws[: pairs * _GRADIENTS].reshape(pairs, _GRADIENTS, dim)
-        step = newton_step(target, last.frame, Noise(jnp.array(buffer), jnp.asarray(pairs)))
+        number = 2 * pairs * _GRADIENTS
+        draws = normal_draws(number, dim, seed + len(stages), match=True)
+        step = newton_step(target, last.frame, buffer.filled(draws[: number // 2]))
         elbo, gain, noise = map(float, step[1:])
         if not gain < last.gain:  # not a number, where the curvature is not that of a maximum
             return None
-        for name, entry in {"draws": 2 * pairs * _GRADIENTS, "elbo": elbo, "steps": 1}.items():
-            history[name].append(entry)
+        stages.append(Stage(number, elbo, 1))
         # of what the step put right, chance in its draws and in those before is put right by more of them alone
         rest = max(gain - noise - float(last.noise), 0)
         left = noise + rest / _SMALLER
         more = pairs * _GROWTH if rest < _SMALLER * noise else pairs
         enough = left < least_gain(elbo_tol, elbo, dtype)
-        if enough or more > most or len(history["draws"]) == _STEPS:
+        if enough or more > most or len(stages) == _STEPS:
             break
         pairs, last = more, step
     reason = (
@@ -125,4 +124,4 @@ def fit_by_newton(
     )
     member = Member(family, family.standard(dim).astype(dtype))
     parabola = Parabola(jnp.eye(dim, dtype=dtype), jnp.ones((), dtype))
-    return Ended(Fitted(Problem(target, step.frame, parabola), member), True, history, enough, reason)
+    return Ended(Fitted(Problem(target, step.frame, parabola), member), True, stages, enough, reason)

@@ -43,20 +43,34 @@ class Fitted(NamedTuple):
         return _block(self, jnp.asarray(noise.astype(self.problem.frame.shift.dtype)))
 
 
+class Stage(NamedTuple):
+    """What a stage had and reached.
+
+    Attributes:
+        draws: it had.
+        elbo: that it reached on them.
+        steps: it took.
+    """
+
+    draws: int
+    elbo: float
+    steps: int
+
+
 class Ended(NamedTuple):
     """Where the stages of a fit ended.
 
     Attributes:
         fitted: the q found.
         curved: whether its coordinates are those of the curvature at the mode.
-        history: of each stage, its draws, the elbo it reached on them and its steps.
+        stages: of the fit.
         converged: whether there is no more to gain.
         reason: for the end, in words.
     """
 
     fitted: Fitted
     curved: bool
-    history: dict[str, list[float]]
+    stages: list[Stage]
     converged: bool
     reason: str
 
@@ -172,7 +186,8 @@ class Inference:
 
 def measured(ended: Ended, elbo_tol: float, seed: int) -> Inference:
     """A result, with its elbo and k-hat from new draws: as many as bring the standard error down to `elbo_tol`."""
-    fitted, converged, stop_reason, history = ended.fitted, ended.converged, ended.reason, ended.history
+    fitted, converged, stop_reason = ended.fitted, ended.converged, ended.reason
+    history = dict(zip(Stage._fields, map(list, zip(*ended.stages, strict=True)), strict=True))
     q, pilot = fitted.posterior(), fitted.block(seed)
     weight = _regressed(np.asarray(pilot.log_ratios, np.float64), np.asarray(pilot.control, np.float64))
     blocks: list[np.ndarray] = []
