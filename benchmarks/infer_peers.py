@@ -35,7 +35,9 @@ from varinf.models import NumpyroModel
 
 STEP_SIZES = (0.1, 0.01, 0.001)
 TOLERANCE, LONGEST = 0.01, 4.0
-ROWS, PIECE = 10_000, 0.25  # seconds of a piece of steps, about
+ROWS = 10_000
+PIECES = 40  # of a run, about
+JUDGED = 1024  # draws that a q is judged by
 EFFECTS = np.array([28.0, 8, -3, 7, -1, 1, 18, 12])
 ERRORS = np.array([15.0, 10, 16, 11, 9, 11, 10, 18])
 
@@ -133,7 +135,7 @@ def blackjax_vi(log_density: Callable, dim: int, family: str, step_size: float) 
 
 def judge(target: NumpyroModel, dim: int) -> Callable[[Normal], float]:
     """The elbo of a q on one set of draws, the same for all."""
-    noise = jnp.asarray(normal_draws(4096 if dim < 100 else 2048, dim, 12345, match=True))
+    noise = jnp.asarray(normal_draws(JUDGED, dim, 12345, match=True))
 
     @jax.jit
     def elbo(q: Normal) -> jax.Array:
@@ -175,7 +177,7 @@ class Run:
             took = time.perf_counter() - began
             self.seconds += took
             self.seen.append((self.seconds, self._elbo(self.peer.q(self._state))))
-            self._count = max(1, min(10 * self._count, int(self._count * min(PIECE, seconds / 20) / took)))
+            self._count = max(1, min(10 * self._count, int(self._count * seconds / PIECES / took)))
 
     def best(self) -> float:
         """The highest elbo seen."""
