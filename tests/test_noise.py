@@ -1,19 +1,28 @@
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
-from varinf._noise import normal
+from varinf._noise import _sine, normal
 
+SHAPES = [(784, 400), (3, 137), (1,), (), (401,), (75, 16, 3, 3), (0, 2)]
+SHAPES += [(1_000_000 - sum(map(math.prod, SHAPES)),)]
 NUMBER = 1_000_000
 
 
 @pytest.fixture(scope="module")
 def drawn() -> np.ndarray:
     """Numbers of neighbouring keys, `[keys, number]`."""
-    draw = jax.jit(lambda key: normal(key, (NUMBER,), jnp.dtype("float32")))
-    return np.stack([np.asarray(draw(key), float) for key in (jax.random.key(0), *jax.random.split(jax.random.key(0)))])
+    draw = jax.jit(lambda key: normal(key, SHAPES, jnp.dtype("float32")))
+    return np.stack(
+        [
+            np.concatenate([np.ravel(part) for part in draw(key)]).astype(float)
+            for key in (jax.random.key(0), *jax.random.split(jax.random.key(0)))
+        ]
+    )
 
 
 def test_they_are_normal(drawn: np.ndarray):
@@ -41,7 +50,21 @@ def test_neighbours_have_nothing_in_common(drawn: np.ndarray):
     assert all(spectrum.max() < np.log(NUMBER) + 10 for spectrum in spectra)  # a period of any length would stand out
 
 
+def test_shapes_are_those_asked_for():
+    drawn = normal(jax.random.key(0), SHAPES, jnp.dtype("float32"))
+    assert [array.shape for array in drawn] == SHAPES
+
+
+def test_angles():
+    turns = np.concatenate(
+        [np.arange(0, 2**32, 65_521), *(np.arange(at - 2, at + 3) % 2**32 for at in range(0, 2**32, 2**29))]
+    )
+    sines = np.asarray(_sine(jnp.asarray(turns, jnp.uint32)), float)
+    np.testing.assert_allclose(sines, np.sin(2 * np.pi * turns / 2**32), atol=4e-7)
+
+
 def test_double_precision_is_kept():
     with jax.enable_x64(True):
         key = jax.random.key(1)
-        assert jnp.array_equal(normal(key, (3, 2), jnp.dtype("float64")), jax.random.normal(key, (3, 2), "float64"))
+        first, second = normal(key, [(3, 2), (4,)], jnp.dtype("float64"))
+        assert jnp.array_equal(jnp.append(first, second), jax.random.normal(key, 10, "float64"))

@@ -78,18 +78,17 @@ def per_datum_outputs(
         num_samples: draws for each datum.
         key: for the draws.
     """
-    locs, log_scales = jax.tree.leaves(q.loc), jax.tree.leaves(q.log_scale)
+    locs, scales = jax.tree.leaves(q.loc), jax.tree.leaves(q.scale)
     own_key, shared_key = jax.random.split(key)
-    noise = normal(own_key, (num_samples, len(x), plan.num_noise), locs[0].dtype)
+    (noise,) = normal(own_key, [(num_samples, len(x), plan.num_noise)], locs[0].dtype)
+    by_datum = [way in ("local", "datum") for way in plan.ways]
+    flipped = [scale.shape for scale, datum in zip(scales, by_datum, strict=True) if not datum]
+    shared = iter(normal(shared_key, [(num_samples, *shape) for shape in flipped], locs[0].dtype))
     # what goes with the mean: a variance, or a draw's deviation for all data of a sample
-    keys = jax.random.split(shared_key, len(locs))
     seconds = [
-        jnp.exp(2 * log_scale)
-        if way in ("local", "datum")
-        else jnp.exp(log_scale) * normal(key, (num_samples, *log_scale.shape), log_scale.dtype)
-        for way, log_scale, key in zip(plan.ways, log_scales, keys, strict=True)
+        jnp.square(scale) if datum else scale * next(shared) for datum, scale in zip(by_datum, scales, strict=True)
     ]
-    by_sample = [None if way in ("local", "datum") else 0 for way in plan.ways]
+    by_sample = [None if datum else 0 for datum in by_datum]
 
     def one(seconds: list[Array], x: Array, noise: Array) -> Array:
         arrays = [_random(i, *parts) for i, parts in enumerate(zip(plan.ways, locs, seconds, strict=True))]

@@ -8,7 +8,6 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
@@ -60,6 +59,11 @@ class MeanFieldWeights(AbstractWeights):
     loc: PyTree[Float[Array, "..."]]
     log_scale: PyTree[Float[Array, "..."]]
 
+    @property
+    def scale(self) -> PyTree[Float[Array, "..."]]:
+        """The standard deviations."""
+        return jax.tree.map(_scale, self.log_scale)
+
     def sample(self, key: PRNGKeyArray, num_samples: int) -> PyTree[Float[Array, "samples ..."]]:
         locs, structure = jax.tree.flatten(self.loc)
         log_scales = jax.tree.leaves(self.log_scale)
@@ -80,8 +84,8 @@ class MeanFieldWeights(AbstractWeights):
         return self.loc
 
     def _normals(self) -> list[vd.Normal]:
-        locs, log_scales = jax.tree.leaves(self.loc), jax.tree.leaves(self.log_scale)
-        return [vd.Normal(loc, jnp.exp(log_scale)) for loc, log_scale in zip(locs, log_scales, strict=True)]
+        leaves = zip(jax.tree.leaves(self.loc), jax.tree.leaves(self.scale), strict=True)
+        return [vd.Normal(loc, scale) for loc, scale in leaves]
 
 
 Arrays = list[Float[Array, "..."]]
@@ -90,12 +94,10 @@ Arrays = list[Float[Array, "..."]]
 @jax.custom_vjp
 def _drawn(locs: Arrays, log_scales: Arrays, key: PRNGKeyArray) -> Arrays:
     """loc + σ ε, with ε drawn for all arrays at once. By the rule below, gradients read σ ε from the draws."""
-    sizes = [loc.size for loc in locs]
-    noise = lax.optimization_barrier(normal(key, (sum(sizes),), jnp.result_type(*locs)))
-    parts = jnp.split(noise, np.cumsum(sizes)[:-1])
+    noise = normal(key, [loc.shape for loc in locs], jnp.result_type(*locs))
     return [
-        loc + jnp.exp(log_scale) * part.reshape(loc.shape).astype(loc.dtype)
-        for loc, log_scale, part in zip(locs, log_scales, parts, strict=True)
+        loc + _scale(log_scale) * part.astype(loc.dtype)
+        for loc, log_scale, part in zip(locs, log_scales, noise, strict=True)
     ]
 
 
@@ -189,13 +191,22 @@ def log_prob_of(distributions: Sequence[Distribution], draws: PyTree[Float[Array
     return sum(each[1:], each[0])
 
 
+def _scale(log_scale: Array) -> Array:
+    """σ: in this form its powers are products, where XLA would take an exponential for each."""
+    return lax.optimization_barrier(jnp.exp(log_scale))
+
+
 def _kl(loc: Array, log_scale: Array, prior: Distribution) -> Float[Array, ""]:
     """KL[q || prior] of the normal q with this mean and the exponential of this scale, summed."""
     if isinstance(prior, vd.Normal):
         # what `kl_divergence` gives, as sums of the least that is to be worked out for each weight
         prior_loc, prior_scale = jnp.asarray(prior.loc), jnp.asarray(prior.scale)
-        precision = 1 / jnp.square(prior_scale)
-        squares = jnp.sum(precision * jnp.exp(2 * log_scale)) + jnp.sum(precision * jnp.square(loc - prior_loc))
+
+        def weighted(values: Array) -> Array:
+            precision = 1 / jnp.square(prior_scale)
+            return precision * jnp.sum(values) if precision.ndim == 0 else jnp.sum(precision * values)
+
+        squares = weighted(jnp.square(_scale(log_scale))) + weighted(jnp.square(loc - prior_loc))
         return 0.5 * squares - jnp.sum(log_scale) + jnp.sum(jnp.broadcast_to(jnp.log(prior_scale) - 0.5, loc.shape))
-    q = vd.Normal(loc, jnp.exp(log_scale))
+    q = vd.Normal(loc, _scale(log_scale))
     return jnp.sum(vd.kl_divergence(q, prior if math.prod(prior.batch_shape) == 1 else prior.expand(loc.shape)))

@@ -94,8 +94,7 @@ def _update(rest: Callable, schedule: str) -> Callable:
         def averaged(pair: MeanFieldWeights, average: PyTree) -> PyTree:
             return jax.tree.map(lambda g, a: numbers.momentum * a + (1 - numbers.momentum) * g, pair.loc, average)
 
-        def step(average: Array, log_scale: Array) -> Array:
-            scale = jnp.exp(log_scale)
+        def step(average: Array, scale: Array) -> Array:
             natural = -rate / unbiased * numbers.num_data * jnp.square(scale) * average
             return jnp.clip(natural, -scale, scale)
 
@@ -107,7 +106,7 @@ def _update(rest: Callable, schedule: str) -> Callable:
         average = _over_pairs(averaged, grads, state.average)
         moves = _over_pairs(
             lambda pair, average, grad: MeanFieldWeights(
-                jax.tree.map(step, average, pair.log_scale), jax.tree.map(narrow, grad.log_scale)
+                jax.tree.map(step, average, pair.scale), jax.tree.map(narrow, grad.log_scale)
             ),
             params,
             average,
