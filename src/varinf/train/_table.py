@@ -2,7 +2,7 @@ from varinf._table import Table
 
 OPTIMIZERS = Table(
     "optimizer",
-    "optax",
+    "varinf.train._directions",
     {
         "adam": "scale_by_adam",
         "adamax": "scale_by_adamax",
