@@ -1,10 +1,10 @@
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from numpyro.distributions import constraints
 
+from varinf._noise import normal
 from varinf.distributions._from_arrays import FromArrays
 
 
@@ -39,7 +39,7 @@ class MultivariateNormalDiag(FromArrays):
         return shape[:-1], shape[-1:]
 
     def sample(self, key: Any, sample_shape=()):
-        noise = jax.random.normal(key, (*sample_shape, *jnp.shape(self.loc)), jnp.result_type(self.loc))
+        (noise,) = normal(key, [(*sample_shape, *jnp.shape(self.loc))], jnp.result_type(self.loc))
         return self.loc + self.scale_diag * noise
 
     def log_prob(self, value):

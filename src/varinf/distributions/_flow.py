@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 from numpyro.distributions import Distribution, constraints
 
+from varinf._noise import normal
+
 _DRAWS, _AT_ONCE = 1024, 128  # from which mean and variance are worked out
 
 
@@ -45,7 +47,7 @@ class FlowDistribution(Distribution):
 
     def sample_with_intermediates(self, key: Any, sample_shape=()):
         """Draws, and in a list their log density."""
-        noise = jax.random.normal(key, (*sample_shape, *self.loc.shape), self.loc.dtype)
+        (noise,) = normal(key, [(*sample_shape, *self.loc.shape)], self.loc.dtype)
         z, log_det = self.from_noise(noise)
         return z, [_log_standard_normal(noise) - log_det]
 

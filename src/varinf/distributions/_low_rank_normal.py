@@ -1,10 +1,10 @@
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from numpyro.distributions import constraints
 
+from varinf._noise import normal
 from varinf.distributions._from_arrays import FromArrays, same_rank, solve_lower
 from varinf.errors import InputError
 
@@ -45,10 +45,9 @@ class LowRankMultivariateNormal(FromArrays):
         return jnp.broadcast_shapes(loc[:-1], factor[:-2], diag[:-1]), loc[-1:]
 
     def sample(self, key: Any, sample_shape=()):
-        shared_key, own_key = jax.random.split(key)
         lead = (*sample_shape, *self.batch_shape)
-        shared = jax.random.normal(shared_key, (*lead, self.cov_factor.shape[-1]), self.loc.dtype)
-        own = jax.random.normal(own_key, (*lead, self.loc.shape[-1]), self.loc.dtype)
+        shapes = [(*lead, self.cov_factor.shape[-1]), (*lead, self.loc.shape[-1])]
+        shared, own = normal(key, shapes, self.loc.dtype)
         return self.loc + jnp.einsum("...ij,...j->...i", self.cov_factor, shared) + jnp.sqrt(self.cov_diag) * own
 
     def _capacitance_tril(self):

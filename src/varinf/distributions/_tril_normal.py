@@ -1,10 +1,10 @@
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from numpyro.distributions import constraints
 
+from varinf._noise import normal
 from varinf.distributions._from_arrays import FromArrays, same_rank, solve_lower
 from varinf.errors import InputError
 
@@ -41,7 +41,7 @@ class MultivariateNormalTriL(FromArrays):
         return jnp.broadcast_shapes(loc[:-1], scale_tril[:-2]), loc[-1:]
 
     def sample(self, key: Any, sample_shape=()):
-        noise = jax.random.normal(key, self.shape(sample_shape), self.loc.dtype)
+        (noise,) = normal(key, [self.shape(sample_shape)], self.loc.dtype)
         return self.loc + jnp.einsum("...ij,...j->...i", self.scale_tril, noise)
 
     def log_prob(self, value):

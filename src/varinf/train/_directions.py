@@ -1,8 +1,11 @@
 """The directions in which optimisers step, before the learning rate: Optax's, and Adam's at less cost."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import PyTree
 from optax import identity, scale_by_adamax, scale_by_belief, scale_by_lion, scale_by_rms
 from optax.tree_utils import tree_update_moment, tree_update_moment_per_elem_norm
 
@@ -18,19 +21,16 @@ def scale_by_adam() -> optax.GradientTransformation:
     paper notes at the end of section 2.
     """
 
-    def init(params: optax.Params) -> optax.ScaleByAdamState:
-        return optax.scale_by_adam(_FIRST_DECAY, _SECOND_DECAY, _EPSILON).init(params)
+    init = optax.scale_by_adam(_FIRST_DECAY, _SECOND_DECAY, _EPSILON).init
 
-    def update(
-        grads: optax.Updates, state: optax.ScaleByAdamState, params: optax.Params | None = None
-    ) -> tuple[optax.Updates, optax.ScaleByAdamState]:
-        first = tree_update_moment(grads, state.mu, _FIRST_DECAY, 1)
-        second = tree_update_moment_per_elem_norm(grads, state.nu, _SECOND_DECAY, 2)
+    def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
+        first = tree_update_moment(updates, state.mu, _FIRST_DECAY, 1)
+        second = tree_update_moment_per_elem_norm(updates, state.nu, _SECOND_DECAY, 2)
         count = state.count + 1
         steps = count.astype(jnp.result_type(float))
         of_first = 1 / (1 - _FIRST_DECAY**steps)
         of_root = jax.lax.rsqrt(1 - _SECOND_DECAY**steps)
         direction = jax.tree.map(lambda m, v: of_first * m / (of_root * jnp.sqrt(v) + _EPSILON), first, second)
-        return direction, optax.ScaleByAdamState(count, first, second)
+        return direction, state._replace(count=count, mu=first, nu=second)
 
     return optax.GradientTransformation(init, update)
