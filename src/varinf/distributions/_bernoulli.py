@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import constraints
 
-from varinf.distributions._from_arrays import FromArrays
+from varinf.distributions._from_arrays import FromArrays, in_long_rows
 from varinf.distributions._softplus import softplus
 
 
@@ -41,6 +41,7 @@ class Bernoulli(FromArrays):
         draws = jax.random.bernoulli(key, self.probs, (*sample_shape, *self.batch_shape))
         return draws.astype(jnp.result_type(int))
 
+    @in_long_rows
     def log_prob(self, value):
         if self.soft_targets:
             return value * self.logits - softplus(self.logits)

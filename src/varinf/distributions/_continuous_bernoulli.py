@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import constraints
 
-from varinf.distributions._from_arrays import FromArrays
+from varinf.distributions._from_arrays import FromArrays, in_long_rows
 
 # Within this of zero the closed forms in the logit lose their digits to cancellation; their Taylor series
 # about zero are then exact to the last bit of a float32, and to 1e-12 in float64.
@@ -39,6 +39,7 @@ class ContinuousBernoulli(FromArrays):
         small = jnp.abs(self.logits) < limit
         return small, jnp.where(small, 1.0, self.logits), jnp.where(small, self.logits, 0.0)
 
+    @in_long_rows
     def log_prob(self, value):
         small, large_logit, small_logit = self._split()
         # ln[(e^l − 1) / l], for both signs by (e^l − 1) / l = e^l (1 − e^(−l)) / l.

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import constraints
 
-from varinf.distributions._from_arrays import FromArrays
+from varinf.distributions._from_arrays import FromArrays, in_long_rows
 from varinf.distributions._softplus import softplus
 
 
@@ -36,6 +36,7 @@ class DiscretizedLogistic(FromArrays):
     def support(self):
         return constraints.integer_interval(0, self.num_values - 1)
 
+    @in_long_rows
     def log_prob(self, value):
         upper = (value + 0.5 - self.loc) / self.scale
         lower = (value - 0.5 - self.loc) / self.scale

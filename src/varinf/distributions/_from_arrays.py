@@ -1,3 +1,6 @@
+import functools
+import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -34,6 +37,31 @@ class FromArrays(Distribution):
     @_event_shape.setter
     def _event_shape(self, value: Any) -> None:
         pass
+
+
+_LONG = 64  # numbers of a row
+
+
+def in_long_rows(log_prob: Callable[[Any, Any], Array]) -> Callable[[Any, Any], Array]:
+    """The `log_prob` of a distribution of scalars, worked out with the last axes as one.
+
+    XLA's loops run along the last axis: 28 pixels, or one channel, are too few for its vectors.
+    """
+
+    @functools.wraps(log_prob)
+    def call(self: Distribution, value: Any) -> Array:
+        shapes = [jnp.shape(array) for array in (value, *jax.tree.leaves(self))]
+        shape = jnp.broadcast_shapes(*shapes)
+        merged = next((n for n in range(1, len(shape)) if math.prod(shape[-n:]) >= _LONG), 1)
+        if merged == 1 or any(own and own[-merged:] != shape[-merged:] for own in shapes):
+            return log_prob(self, value)
+        one, other = jax.tree.map(
+            lambda array: jnp.reshape(array, (*jnp.shape(array)[:-merged], -1)) if jnp.ndim(array) else array,
+            (self, value),
+        )
+        return log_prob(one, other).reshape(shape)
+
+    return call
 
 
 def same_rank(

@@ -1,0 +1,44 @@
+"""What distributions made of arrays share."""
+
+import jax
+import numpy as np
+import pytest
+
+from varinf import distributions as vd
+
+DISTRIBUTIONS = {
+    "bernoulli": (lambda a: vd.Bernoulli(logits=a), lambda u: (u > 0.5).astype(np.float32)),
+    "continuous bernoulli": (vd.ContinuousBernoulli, lambda u: u),
+    "discretized logistic": (lambda a: vd.DiscretizedLogistic(a + 4, 1.5, 9), lambda u: np.floor(9 * u)),
+    "discretized logistic, each its scale": (
+        lambda a: vd.DiscretizedLogistic(a + 4, a**2 + 0.1, 9),
+        lambda u: np.floor(9 * u),
+    ),
+}
+
+
+# rows of 8 × 9 count as 72 in one; in the last four there is nothing to merge, or not in all arrays
+@pytest.mark.parametrize(
+    ("batch", "value"),
+    [
+        ((3, 8, 9), (3, 8, 9)),
+        ((2, 3, 8, 9, 1), (3, 8, 9, 1)),
+        ((8, 9), (3, 8, 9)),
+        ((3, 8, 9), ()),
+        ((), (3, 8, 9)),
+        ((3, 8, 1), (8, 9)),
+        ((3, 1, 9), (3, 8, 9)),
+        ((8, 9), (8, 9)),
+        ((3, 2), (3, 2)),
+    ],
+)
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_the_density_of_an_image_is_that_of_its_pixels(name, batch, value):
+    make, values = DISTRIBUTIONS[name]
+    rng = np.random.default_rng(0)
+    parameter, x = rng.normal(size=batch).astype(np.float32), values(rng.random(value, np.float32))
+    pairs = np.broadcast_arrays(parameter, x)
+    alone = jax.vmap(lambda parameter, x: make(parameter).log_prob(x))(*(array.ravel() for array in pairs))
+    together = make(parameter).log_prob(x)
+    assert together.shape == pairs[0].shape
+    np.testing.assert_allclose(together.ravel(), alone, rtol=1e-5, atol=1e-6)
