@@ -99,8 +99,10 @@ def test_padding_has_no_effect():
     objective = vi.ELBO(beta=0.0)
     x = rows(37)
     quiet = eqx.tree_at(lambda m: m.encoder.network.layers[-1].bias, model, jnp.array([0.0, 0.0, -40.0, -40.0]))
-    one = vi.fit(quiet, x, objective=objective, epochs=3, key=KEY)
-    two = vi.fit(quiet, x, objective=objective, epochs=3, batch_size=37, key=KEY)
+    # not Adam, which makes of a gradient that is nothing but rounding a whole step
+    settings = {"objective": objective, "optimizer": make_optimizer("sgd", 1e-2), "epochs": 3, "key": KEY}
+    one = vi.fit(quiet, x, **settings)
+    two = vi.fit(quiet, x, **settings, batch_size=37)
     for name in ("elbo", "kl", "reconstruction", "loss"):
         np.testing.assert_allclose(one.history[name], two.history[name], rtol=2e-5)
     for name, array in named_arrays(one.model).items():
