@@ -94,15 +94,16 @@ def test_streamed_rows_give_the_same_bits(n):
 
 
 def test_padding_has_no_effect():
-    """A batch of 37 rows padded to 128, against the same batch as it is: the draws differ, so without them."""
-    model = vae()
+    """A batch of 37 rows padded to 128, against the same batch as it is: the draws differ, so without them.
+
+    Where all of an encoder's ReLU are off, z would be at the kink of the decoder's, and what is left of the draws decide.
+    """
+    model = vae(activation="tanh")
     objective = vi.ELBO(beta=0.0)
     x = rows(37)
     quiet = eqx.tree_at(lambda m: m.encoder.network.layers[-1].bias, model, jnp.array([0.0, 0.0, -40.0, -40.0]))
-    # not Adam, which makes of a gradient that is nothing but rounding a whole step
-    settings = {"objective": objective, "optimizer": make_optimizer("sgd", 1e-2), "epochs": 3, "key": KEY}
-    one = vi.fit(quiet, x, **settings)
-    two = vi.fit(quiet, x, **settings, batch_size=37)
+    one = vi.fit(quiet, x, objective=objective, epochs=3, key=KEY)
+    two = vi.fit(quiet, x, objective=objective, epochs=3, batch_size=37, key=KEY)
     for name in ("elbo", "kl", "reconstruction", "loss"):
         np.testing.assert_allclose(one.history[name], two.history[name], rtol=2e-5)
     for name, array in named_arrays(one.model).items():
