@@ -1,4 +1,4 @@
-"""Normal noise in quantity: for each of a network's weights, at each step."""
+"""Normal noise in quantity: for each code of a batch and each of a network's weights, at each step."""
 
 import itertools
 import math

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 from optax import identity, scale_by_adamax, scale_by_belief, scale_by_lion, scale_by_rms
-from optax.tree_utils import tree_update_moment, tree_update_moment_per_elem_norm
 
 __all__ = ["identity", "scale_by_adam", "scale_by_adamax", "scale_by_belief", "scale_by_lion", "scale_by_rms"]
 
@@ -24,8 +23,8 @@ def scale_by_adam() -> optax.GradientTransformation:
     init = optax.scale_by_adam(_FIRST_DECAY, _SECOND_DECAY, _EPSILON).init
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
-        first = tree_update_moment(updates, state.mu, _FIRST_DECAY, 1)
-        second = tree_update_moment_per_elem_norm(updates, state.nu, _SECOND_DECAY, 2)
+        first = jax.tree.map(lambda m, g: _FIRST_DECAY * m + (1 - _FIRST_DECAY) * g, state.mu, updates)
+        second = jax.tree.map(lambda v, g: _SECOND_DECAY * v + (1 - _SECOND_DECAY) * g**2, state.nu, updates)
         count = state.count + 1
         steps = count.astype(jnp.result_type(float))
         of_first = 1 / (1 - _FIRST_DECAY**steps)
