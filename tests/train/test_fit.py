@@ -96,7 +96,8 @@ def test_streamed_rows_give_the_same_bits(n):
 def test_padding_has_no_effect():
     """A batch of 37 rows padded to 128, against the same batch as it is: the draws differ, so without them.
 
-    Where all of an encoder's ReLU are off, z would be at the kink of the decoder's, and what is left of the draws decide.
+    Where all of an encoder's ReLU are off, z would be at the kink of the decoder's, and what is left of the draws
+    decide.
     """
     model = vae(activation="tanh")
     objective = vi.ELBO(beta=0.0)
