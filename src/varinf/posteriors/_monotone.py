@@ -46,20 +46,21 @@ def _spline(
     given: Float[Array, "*batch dim"], raw: Float[Array, "dim spline"], *, inverse: bool
 ) -> tuple[Array, Array]:
     num_bins = raw.shape[-1] // 3
-    widths, heights = _bins(raw[..., :num_bins]), _bins(raw[..., num_bins : 2 * num_bins])
-    log_slopes = _bounded(raw[..., 2 * num_bins :])
+    widths, heights = _bins(raw[:, :num_bins]), _bins(raw[:, num_bins : 2 * num_bins])
+    log_slopes = _bounded(raw[:, 2 * num_bins :])
     slopes = jnp.exp(log_slopes)
     lefts, bottoms = (jnp.cumsum(sizes, -1) - sizes - _END for sizes in (widths, heights))
-    inside = jnp.clip(given, -_END, _END)
-    # the bin of each number as a row of zeros and a one: sums are faster than gathering, forwards and backwards
-    reached = inside[..., None] >= (bottoms if inverse else lefts).at[..., 0].set(-jnp.inf)
-    chosen = (reached & ~jnp.roll(reached, -1, -1).at[..., -1].set(False)).astype(raw.dtype)
-
-    def pick(values: Array) -> Array:
-        return (chosen * values).sum(-1)
-
-    left, bottom, width, height = pick(lefts), pick(bottoms), pick(widths), pick(heights)
-    here, there, rise = pick(slopes[..., :-1]), pick(slopes[..., 1:]), height / width
+    # the numbers of a component in a row: a loop over the few components or bins would be too short for vectors
+    rows = given.reshape(-1, given.shape[-1]).T
+    inside = jnp.clip(rows, -_END, _END)
+    # the bin of each number as zeros and a one: sums are faster than gathering, forwards and backwards
+    ends = (bottoms if inverse else lefts)[:, 1:]
+    starts = jnp.pad(ends, ((0, 0), (1, 0)), constant_values=-jnp.inf)[..., None]
+    stops = jnp.pad(ends, ((0, 0), (0, 1)), constant_values=jnp.inf)[..., None]
+    chosen = ((starts <= inside[:, None]) & (inside[:, None] < stops)).astype(raw.dtype)
+    knots = jnp.stack([lefts, bottoms, widths, heights, slopes[:, :-1], slopes[:, 1:]])
+    left, bottom, width, height, here, there = jnp.einsum("kdb,dbn->kdn", knots, chosen, precision="highest")
+    rise = height / width
     bend = here + there - 2 * rise
     if inverse:
         # the root in [0, 1] of a t² + b t + c (equations 6 to 8)
@@ -72,10 +73,11 @@ def _spline(
         within = bottom + height * (rise * t**2 + here * t * (1 - t)) / (rise + bend * t * (1 - t))
     top = rise**2 * (there * t**2 + 2 * rise * t * (1 - t) + here * (1 - t) ** 2)
     log_within = jnp.log(top) - 2 * jnp.log(rise + bend * t * (1 - t))
-    low, high = given < -_END, given > _END
-    log_tail = jnp.where(low, log_slopes[..., 0], log_slopes[..., -1])
-    beyond = inside + (given - inside) * jnp.exp(-log_tail if inverse else log_tail)
-    return jnp.where(low | high, beyond, within), jnp.where(low | high, log_tail, log_within)
+    low, high = rows < -_END, rows > _END
+    log_tail = jnp.where(low, log_slopes[:, :1], log_slopes[:, -1:])
+    beyond = inside + (rows - inside) * jnp.exp(-log_tail if inverse else log_tail)
+    found, log_slope = jnp.where(low | high, beyond, within), jnp.where(low | high, log_tail, log_within)
+    return found.T.reshape(given.shape), log_slope.T.reshape(given.shape)
 
 
 def _bins(raw: Float[Array, "... bins"]) -> Float[Array, "... bins"]:
