@@ -19,7 +19,8 @@ from varinf.inference._result import Ended, Fitted, Inference, Stage, measured
 from varinf.models import AbstractTarget, NumpyroModel
 from varinf.posteriors import DENSITY_POSTERIORS, AbstractFamily
 
-_CHUNK = 128  # draws whose densities are worked out at once
+_FEW = 128  # draws that beginnings are judged by, and of the least stage
+_AT_ONCE = 1024  # draws at most whose densities are worked out together
 _GROWTH = 4  # a stage has so many times the draws of the one before
 _MOST_NUMBERS = 1 << 24  # of all draws of a stage
 _EXPLAINED = 0.9  # share of the variance of ln p that is its parabola's, above which few draws will do to begin with
@@ -82,14 +83,14 @@ def infer(
     start_seed, first_seed, stage_seed, result_seed = seeds(key, 4)
     starts = _starts(target, num_restarts, start_seed)
     family = family.built(starts.shape[1], key=key)
-    noise = normal_draws(_CHUNK, family.num_noise(starts.shape[1]), first_seed, match=True).astype(starts.dtype)
+    noise = normal_draws(_FEW, family.num_noise(starts.shape[1]), first_seed, match=True).astype(starts.dtype)
     by_mode, by_start = begin(target, family, jnp.asarray(starts), jnp.asarray(noise))
     if not np.isfinite([by_mode.value, by_start.value]).any():
         raise InputError("the log density is not finite about any start; give a better one")
     ended = fit_by_newton(target, family, by_mode, max_draws, elbo_tol, stage_seed)
     if ended is None:
         nearly_normal = float(np.min(by_mode.explained)) > _EXPLAINED
-        first = _CHUNK if nearly_normal else _first_draws(family, starts.shape[1])
+        first = _FEW if nearly_normal else _first_draws(family, starts.shape[1])
         draws = _Draws(noise.shape[1], first, max_draws, starts.dtype, stage_seed)
         if nearly_normal or family.needs_curvature:
             begun = [by_mode]
@@ -109,13 +110,13 @@ class _Draws:
 
     def __init__(self, width: int, first: int, most: int, dtype: np.dtype, seed: int):
         # a power of two, as all stages then are
-        self._first = 1 << (math.ceil(first / _CHUNK) - 1).bit_length()
-        self._most = max(self._first, min(most, _MOST_NUMBERS // width) // _CHUNK)
-        self._buffer = NoiseBuffer(self._most * _CHUNK, _CHUNK, width, dtype)
+        self._first = 1 << (first - 1).bit_length()
+        self._most = max(self._first, min(most, _MOST_NUMBERS // width))
+        self._buffer = NoiseBuffer(self._most, min(self._first, _AT_ONCE), width, dtype)
         self._width, self._seed = width, seed
 
-    def chunks(self, stage: int) -> int:
-        """How many chunks of draws a stage has."""
+    def number(self, stage: int) -> int:
+        """How many draws a stage has."""
         return self._first * _GROWTH**stage
 
     @property
@@ -125,8 +126,7 @@ class _Draws:
 
     def noise(self, stage: int) -> Noise:
         """The draws of a stage, new ones for each; those of the stage before are then gone."""
-        draws = self.chunks(stage) * _CHUNK
-        return self._buffer.filled(normal_draws(draws, self._width, self._seed + stage, match=True))
+        return self._buffer.filled(normal_draws(self.number(stage), self._width, self._seed + stage, match=True))
 
 
 class _Fits(NamedTuple):
@@ -176,7 +176,7 @@ def _maximize(
         fits, found = fits.improved(target, draws.noise(stage), least, max_steps)
         value, first, steps, settled = (np.asarray(leaf)[0].item() for leaf in found[1:])
         ends.append(settled)
-        number, gain = draws.chunks(stage) * _CHUNK, first - value
+        number, gain = draws.number(stage), first - value
         stages.append(Stage(number, -value, steps))
         enough = least_gain(elbo_tol, value, found.value.dtype)
         no_gain = len(stages) > 1 and gain < enough
@@ -199,7 +199,7 @@ def _maximize(
 def _first_draws(family: AbstractFamily, dim: int) -> int:
     """How many draws the first stage has: not so few that q would be fitted to them instead of to the density."""
     own = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(family, eqx.is_inexact_array)))
-    return max(_CHUNK, own, 3 * dim if family.triangular else 0)
+    return max(_FEW, own, 3 * dim if family.triangular else 0)
 
 
 def _repeated(family: AbstractFamily, count: int) -> AbstractFamily:
