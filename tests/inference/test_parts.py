@@ -7,7 +7,7 @@ import pytest
 
 from varinf.inference._bound import Frame
 from varinf.inference._draws import NoiseBuffer, normal_draws
-from varinf.inference._optimize import minimize
+from varinf.inference._optimize import minimize, no_memory
 from varinf.posteriors import DENSITY_POSTERIORS, LowRank
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -39,13 +39,46 @@ def test_minimise():
         return ((1 - x[:-1]) ** 2 + 100 * (x[1:] - x[:-1] ** 2) ** 2).sum()
 
     function = jax.value_and_grad(rosenbrock)
-    found = jax.jit(lambda x: minimize(function, x, 500, 1e-12))(jnp.zeros(6))
+    found = jax.jit(lambda x: minimize(function, x, 500, 1e-12, no_memory(x)))(jnp.zeros(6))
     assert found.converged
     np.testing.assert_allclose(found.x, 1, atol=1e-5)
-    stopped = minimize(function, jnp.zeros(6), 3, 1e-12)
+    stopped = minimize(function, jnp.zeros(6), 3, 1e-12, no_memory(jnp.zeros(6)))
     assert not stopped.converged
     assert stopped.steps == 3
     assert stopped.value < rosenbrock(jnp.zeros(6))
+
+
+def test_a_minimiser_that_remembers_knows_what_is_left_when_the_function_has_changed_a_little():
+    rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))[0]
+    hessian = rotation @ np.diag(np.geomspace(1, 1e4, 6)) @ rotation.T
+    before = np.ones(6)
+    after = before + 0.01 * np.random.default_rng(1).standard_normal(6)
+
+    @jax.jit
+    def found(x, slope, memory):
+        return minimize(jax.value_and_grad(lambda x: 0.5 * x @ hessian @ x - slope @ x), x, 500, 1e-7, memory)
+
+    start = jnp.zeros(6)
+    first = found(start, before, no_memory(start))
+    again, fresh = (found(first.x, after, memory) for memory in (first.memory, no_memory(start)))
+    least = -0.5 * after @ np.linalg.solve(hessian, after)
+    assert again.converged
+    assert again.first - least > 1e-6
+    assert again.value - least < 1e-7
+    assert again.steps < first.steps / 4
+    # without what it knew it takes a first step for the last
+    assert fresh.converged
+    assert fresh.value - least > 1e-6
+
+
+def test_an_update_at_a_new_gradient_changes_none_of_the_memory():
+    matrix = np.diag(np.geomspace(1, 100, 30))  # of more dimensions than are remembered
+    function = jax.value_and_grad(lambda x: 0.5 * x @ matrix @ x - x.sum())
+    end = minimize(function, jnp.zeros(30), 27, 1e-12, no_memory(jnp.zeros(30)))
+    again = minimize(function, end.x, 0, 1e-12, end.memory)
+    for name in ("diff_params_memory", "diff_updates_memory", "weights_memory"):
+        np.testing.assert_allclose(getattr(again.memory, name), getattr(end.memory, name), rtol=1e-6)
+    assert again.memory.count == end.memory.count
 
 
 FAMILIES = [*((name, DENSITY_POSTERIORS[name]()) for name in DENSITY_POSTERIORS), ("low_rank of 2", LowRank(2))]

@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
+from optax import ScaleByLBFGSState
 
 from varinf._compiled import compiled
 from varinf.inference._draws import Noise
-from varinf.inference._optimize import Minimum, minimize
+from varinf.inference._optimize import Minimum, minimize, no_memory
 from varinf.models import AbstractTarget
 from varinf.posteriors import AbstractFamily
 
@@ -191,7 +192,9 @@ def begin(
         ]
 
     def one(start: Array) -> tuple[Begun, Begun]:
-        mode = minimize(jax.value_and_grad(lambda z: -target.log_density(z)), start, _MODE_STEPS, 1e-3).x
+        mode = minimize(
+            jax.value_and_grad(lambda z: -target.log_density(z)), start, _MODE_STEPS, 1e-3, no_memory(start)
+        ).x
         curved, curvature = [], None
         if has_curvature:
             mode, matrix = _newton(target, mode)
@@ -211,15 +214,17 @@ def improve(
     frames: Frame,
     parabolas: Parabola,
     members: Member,
+    memories: ScaleByLBFGSState,
     noise: Noise,
     max_steps: Int[Array, ""],
     gain: Float[Array, ""],
 ) -> tuple[Member, Minimum]:
-    """The q of the largest bound on these draws in each frame: all but target and noise have an axis `[restarts]`."""
+    """The q of the largest bound on these draws in each frame: all before the noise but the target have an axis
+    `[restarts]`."""
     fitted, static = eqx.partition(members, eqx.is_inexact_array)
 
-    def one(part: tuple[Frame, Parabola, PyTree]) -> tuple[PyTree, Minimum]:
-        frame, parabola, start = part
+    def one(part: tuple[Frame, Parabola, PyTree, ScaleByLBFGSState]) -> tuple[PyTree, Minimum]:
+        frame, parabola, start, memory = part
         problem = Problem(target, frame, parabola)
         flat, unravel = ravel_pytree(start)
 
@@ -234,10 +239,10 @@ def improve(
             sums = jax.lax.fori_loop(0, noise.used, add, (jnp.zeros((), x.dtype), jnp.zeros_like(x)))
             return jax.tree.map(lambda leaf: leaf / noise.used, sums)
 
-        found = minimize(value_and_grad, flat, max_steps, gain)
+        found = minimize(value_and_grad, flat, max_steps, gain, memory)
         return unravel(found.x), found
 
-    best, found = jax.lax.map(one, (frames, parabolas, fitted))
+    best, found = jax.lax.map(one, (frames, parabolas, fitted, memories))
     return eqx.combine(best, static), found
 
 

@@ -6,7 +6,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, PRNGKeyArray, PyTree
+from optax import ScaleByLBFGSState
 
 from varinf._checks import at_least_one
 from varinf._compiled import compiled
@@ -14,7 +16,7 @@ from varinf.errors import InputError
 from varinf.inference._bound import Begun, Frame, Member, Parabola, Problem, begin, improve, least_gain
 from varinf.inference._draws import Noise, NoiseBuffer, normal_draws, seeds
 from varinf.inference._newton import fit_by_newton
-from varinf.inference._optimize import Minimum
+from varinf.inference._optimize import Minimum, no_memory
 from varinf.inference._result import Ended, Fitted, Inference, Stage, measured
 from varinf.models import AbstractTarget, NumpyroModel
 from varinf.posteriors import DENSITY_POSTERIORS, AbstractFamily
@@ -130,23 +132,27 @@ class _Draws:
 
 
 class _Fits(NamedTuple):
-    """Fits under way, each leaf with a leading axis `[restarts]`; `curved` as in `Begun`."""
+    """Fits under way, each leaf with a leading axis `[restarts]`; `curved` as in `Begun`, `memories` of the curvature
+    of the bound."""
 
     frames: Frame
     parabolas: Parabola
     members: Member
+    memories: ScaleByLBFGSState
     curved: Array
 
     @classmethod
     def of(cls, family: AbstractFamily, begun: Begun) -> "_Fits":
         """Where they begin."""
         members = Member(_repeated(family, len(begun.value)), begun.parameters)
-        return cls(begun.frame, begun.parabola, members, begun.curved)
+        memories = _no_memories(eqx.filter(members, eqx.is_inexact_array))
+        return cls(begun.frame, begun.parabola, members, memories, begun.curved)
 
     def improved(self, target: AbstractTarget, noise: Noise, least: Array, steps: Array) -> "tuple[_Fits, Minimum]":
         """The best on these draws, to `least` nats, or after so many steps."""
-        members, found = improve(target, self.frames, self.parabolas, self.members, noise, steps, least)
-        return self._replace(members=members), found
+        parts = self.frames, self.parabolas, self.members, self.memories
+        members, found = improve(target, *parts, noise, steps, least)
+        return self._replace(members=members, memories=found.memory), found
 
 
 def _furthest(
@@ -174,7 +180,7 @@ def _maximize(
     ends = []
     while True:
         fits, found = fits.improved(target, draws.noise(stage), least, max_steps)
-        value, first, steps, settled = (np.asarray(leaf)[0].item() for leaf in found[1:])
+        value, first, steps, settled = (np.asarray(leaf)[0].item() for leaf in found[1:5])
         ends.append(settled)
         number, gain = draws.number(stage), first - value
         stages.append(Stage(number, -value, steps))
@@ -206,6 +212,11 @@ def _repeated(family: AbstractFamily, count: int) -> AbstractFamily:
     """The family with its own arrays once for each restart."""
     arrays, static = eqx.partition(family, eqx.is_inexact_array)
     return eqx.combine(jax.tree.map(lambda leaf: jnp.stack([leaf] * count), arrays), static)
+
+
+@compiled
+def _no_memories(arrays: PyTree) -> ScaleByLBFGSState:
+    return jax.vmap(lambda one: no_memory(ravel_pytree(one)[0]))(arrays)
 
 
 @compiled

@@ -14,7 +14,7 @@ from varinf._compiled import compiled
 from varinf.errors import InputError
 from varinf.evaluate import RowBlock, observed, padded_blocks, prior_of
 from varinf.inference._draws import Noise, NoiseBuffer, normal_draws, seeds
-from varinf.inference._optimize import Search, search_from
+from varinf.inference._optimize import Search, no_memory, search_from
 from varinf.models import VAE
 from varinf.objectives import Batch, Draw, Request, Terms
 from varinf.posteriors import POSTERIORS, AbstractFamily
@@ -313,7 +313,7 @@ def _advance(
         on = active(searches)
         return jax.tree.map(lambda new, old: jnp.where(on.reshape(-1, *[1] * (new.ndim - 1)), new, old), told, searches)
 
-    start = jax.vmap(search_from)(rows.parameters)
+    start = jax.vmap(lambda x: search_from(x, no_memory(x)))(rows.parameters)
     end = jax.lax.while_loop(lambda searches: active(searches).any(), step, start)
     settled = jax.vmap(Search.settled, (0, None))(end, gain)
     return _Ended(end.x, end.first, end.value, end.steps - 1, settled, jax.vmap(Search.stuck)(end))

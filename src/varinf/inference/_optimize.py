@@ -23,6 +23,7 @@ class Minimum(NamedTuple):
         first: the value at the start.
         steps: how many points were taken.
         converged: whether what is left to gain is below what was asked, or below rounding.
+        memory: of the curvature along the way.
     """
 
     x: Float[Array, " n"]
@@ -30,6 +31,7 @@ class Minimum(NamedTuple):
     first: Float[Array, ""]
     steps: Int[Array, ""]
     converged: Bool[Array, ""]
+    memory: optax.ScaleByLBFGSState
 
 
 class Search(NamedTuple):
@@ -72,11 +74,12 @@ class Search(NamedTuple):
 
         def take() -> Search:
             x = self.trial()
-            newton: Any = _lbfgs.update(grad, self.memory, x)
+            rebased = _rebased(self.memory, x, grad)
+            memory = jax.tree.map(lambda new, old: jnp.where(self.steps == 0, new, old), rebased, self.memory)
+            newton: Any = _lbfgs.update(grad, memory, x)
             # by curvature that was not positive the way leads uphill: the memory is of no use
             descent = grad / jnp.maximum(jnp.linalg.norm(grad), 1)
-            empty: Any = _lbfgs.init(x)
-            fresh = empty._replace(count=jnp.ones_like(self.memory.count), params=x, updates=grad)
+            fresh = no_memory(x)._replace(count=jnp.ones_like(self.memory.count), params=x, updates=grad)
             direction, memory = jax.tree.map(
                 lambda good, other: jnp.where(grad @ newton[0] > 0, good, other), newton, (descent, fresh)
             )
@@ -114,12 +117,22 @@ class Search(NamedTuple):
 _lbfgs = optax.scale_by_lbfgs(memory_size=_MEMORY)
 
 
-def search_from(x: Float[Array, " n"]) -> Search:
-    """A search whose first trial is the start itself."""
+def no_memory(x: Float[Array, " n"]) -> optax.ScaleByLBFGSState:
+    """That of a search that has not begun."""
+    memory: Any = _lbfgs.init(x)
+    return memory
+
+
+def search_from(x: Float[Array, " n"], memory: optax.ScaleByLBFGSState) -> Search:
+    """A search whose first trial is the start itself.
+
+    Args:
+        x: the start.
+        memory: of a search that ended there, on a function that was much the same; or none.
+    """
     zero, infinite = jnp.zeros((), x.dtype), jnp.asarray(jnp.inf, x.dtype)
     none = jnp.zeros((), int)
     still = jnp.zeros_like(x)
-    memory: Any = _lbfgs.init(x)
     return Search(x, infinite, still, infinite, still, zero, infinite, memory, none, none)
 
 
@@ -128,6 +141,7 @@ def minimize(
     x: Float[Array, " n"],
     max_steps: int | Array,
     gain: float | Array,
+    memory: optax.ScaleByLBFGSState,
 ) -> Minimum:
     """Minimise a smooth function, until about `gain` is left to be gained, by the Newton decrement.
 
@@ -138,14 +152,28 @@ def minimize(
         x: where to begin.
         max_steps: at most so many.
         gain: in the function's units.
+        memory: as of `search_from`.
     """
 
     def goes_on(search: Search) -> Array:
         return (search.steps <= max_steps) & ~search.settled(gain) & ~search.stuck()
 
-    end = jax.lax.while_loop(goes_on, lambda search: search.told(*value_and_grad(search.trial())), search_from(x))
+    end = jax.lax.while_loop(
+        goes_on, lambda search: search.told(*value_and_grad(search.trial())), search_from(x, memory)
+    )
     # the start is a point taken, but no step
-    return Minimum(end.x, end.value, end.first, end.steps - 1, end.settled(gain))
+    return Minimum(end.x, end.value, end.first, end.steps - 1, end.settled(gain), end.memory)
+
+
+def _rebased(
+    memory: optax.ScaleByLBFGSState, x: Float[Array, " n"], grad: Float[Array, " n"]
+) -> optax.ScaleByLBFGSState:
+    """The memory as if its last step had led to this point and gradient: an update with these changes none of it."""
+    # an update writes the step that led to its point to the place before the last
+    known: Any = memory
+    last = (known.count - 2) % _MEMORY
+    params, updates = x - known.diff_params_memory[last], grad - known.diff_updates_memory[last]
+    return known._replace(count=jnp.maximum(known.count - 1, 0), params=params, updates=updates)
 
 
 def _rounding(value: Float[Array, ""]) -> Float[Array, ""]:
