@@ -176,8 +176,8 @@ MUTANTS = [
     Mutant(
         "the gain of a stage with its sign turned",
         "inference/_infer.py",
-        "gain = draws.chunks(stage) * _CHUNK, first - value",
-        "gain = draws.chunks(stage) * _CHUNK, value - first",
+        "gain = draws.number(stage), first - value",
+        "gain = draws.number(stage), value - first",
         "tests/inference/test_infer.py",
     ),
     Mutant(
