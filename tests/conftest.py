@@ -1,5 +1,6 @@
 """What all tests share: two fake devices, double precision on request, and a count of compilations."""
 
+import gc
 import os
 
 # Before JAX is imported: two devices, so that nothing can lean on there being one. And programs as XLA has them
@@ -15,6 +16,10 @@ _FAST = (
 )
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", _FAST) + " --xla_force_host_platform_device_count=2"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# Traced programs are many small objects, few of them in cycles: by Python's own measure a twentieth of the time went
+# into looking for these.
+gc.set_threshold(100_000, 50, 100)
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
