@@ -155,6 +155,7 @@ def begin(
     """
     dim = starts.shape[1]
     member = Member(family, family.standard(dim).astype(starts.dtype))
+    aside = _ASIDE * member.draws(noise)[0]
     has_curvature = dim <= _MOST_CURVED
     has_moments = family.moments(member.parameters) is not None
 
@@ -185,16 +186,17 @@ def begin(
         return jax.tree.map(lambda leaf: leaf[best], begun)._replace(curved=best < len(curved))
 
     def about(point: Array) -> list[Frame]:
-        # not at it: between two equal modes, for one, the gradient is zero
-        aside = _ASIDE * member.draws(noise)[0]
+        # not at it: between two equal modes, for one, the gradient of the bound is zero
         return [
             Frame(point + spread * aside, _as_scale(family, jnp.full(dim, spread, point.dtype))) for spread in _SPREADS
         ]
 
     def one(start: Array) -> tuple[Begun, Begun]:
-        mode = minimize(
-            jax.value_and_grad(lambda z: -target.log_density(z)), start, _MODE_STEPS, 1e-3, no_memory(start)
-        ).x
+        # not from it, either: between the two the gradient of ln p is zero as well
+        beside = start + _SPREADS[-1] * aside
+        beside = jnp.where(jnp.isfinite(target.log_density(beside)), beside, start)
+        loss = jax.value_and_grad(lambda z: -target.log_density(z))
+        mode = minimize(loss, beside, _MODE_STEPS, 1e-3, no_memory(beside)).x
         curved, curvature = [], None
         if has_curvature:
             mode, matrix = _newton(target, mode)
