@@ -300,6 +300,20 @@ def test_of_two_beginnings_the_better_is_gone_on_with(order):
     assert ended.stages[-1].elbo == pytest.approx(np.log(0.9), abs=1e-3)
 
 
+def test_a_stage_knows_the_curvature_of_the_one_before():
+    scales = jnp.geomspace(1, 30, 5)
+    target = vi.LogDensity(lambda z: dist.StudentT(4, 1, scales).log_prob(z).sum(), jnp.zeros(5))
+    none = jnp.zeros(1)
+    frame, parameters = Frame(jnp.zeros((1, 5)), jnp.ones((1, 5))), jnp.asarray([MeanField().standard(5)])
+    fits = _Fits.of(MeanField(), Begun(frame, Parabola(None, none), none, none > 0, none, parameters))
+    draws = _Draws(5, 128, 512, np.dtype(float), 0)
+    limits = jnp.asarray(1e-6), jnp.asarray(100)
+    once, _ = fits.improved(target, draws.noise(0), *limits)
+    twice, found = once.improved(target, draws.noise(1), *limits)
+    assert found.steps > 0
+    assert twice.memories.count == once.memories.count + found.steps
+
+
 def test_restarts_find_the_higher_of_two_modes():
     # a mode of weight 1/100 near the start, and the rest far from it
     parts = dist.Normal(jnp.array([0.0, 6.0]), jnp.array([0.2, 0.2]))

@@ -28,7 +28,7 @@ _MODE_STEPS, _NEWTON_STEPS = 500, 50
 _LEAST_BEND = 1e-3  # of an eigenvalue, in units of the diagonal
 _LEAST_SIZE = 1e-3  # of a step, in units of the whole
 _SPREADS = (1.0, 0.1)  # of the q about a point where the curvature is of no use
-_ASIDE = 0.1  # of a spread, by which the q is beside the point
+_ASIDE = 0.1  # of a spread, by which a q, or the search for the mode, begins beside the point
 
 
 class Frame(NamedTuple):

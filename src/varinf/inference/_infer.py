@@ -180,7 +180,9 @@ def _maximize(
     ends = []
     while True:
         fits, found = fits.improved(target, draws.noise(stage), least, max_steps)
-        value, first, steps, settled = (np.asarray(leaf)[0].item() for leaf in found[1:5])
+        value, first, steps, settled = (
+            np.asarray(leaf)[0].item() for leaf in (found.value, found.first, found.steps, found.converged)
+        )
         ends.append(settled)
         number, gain = draws.number(stage), first - value
         stages.append(Stage(number, -value, steps))
