@@ -169,8 +169,8 @@ MUTANTS = [
     Mutant(
         "k-hat of the smallest weights",
         "inference/_psis.py",
-        "tail = order[-tail_length:]",
-        "tail = order[:tail_length]",
+        "tail, below = order[-tail_length:], ",
+        "tail, below = order[:tail_length], ",
         "tests/inference/test_psis.py",
     ),
     Mutant(

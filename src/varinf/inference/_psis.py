@@ -4,7 +4,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
+from scipy import special, stats
+
+_SHORTEST = 25  # ratios of a tail that is halved to
+_SIGNIFICANT = 0.05  # below which a tail is not of its distribution
 
 
 class Smoothed(NamedTuple):
@@ -14,14 +17,21 @@ class Smoothed(NamedTuple):
         log_weights: normalised, so that the weights sum to one, `[n]`.
         khat: the shape of the generalised Pareto distribution of the largest ratios. Below 0.5 the ratios have a
             finite variance; up to 0.7 estimates from them can be relied on.
+        khat_stderr: its standard error (Smith 1987), were the ratios independent.
     """
 
     log_weights: np.ndarray
     khat: float
+    khat_stderr: float
 
 
 def smooth(log_ratios: np.ndarray, rounding: float = 0.0) -> Smoothed:
     """Replace the largest importance ratios by quantiles of a generalised Pareto distribution fitted to them.
+
+    The largest are the min(n / 5, 3 √n) of Vehtari et al., halved until they are of such a distribution by a test of
+    Cramér and von Mises, as Bader, Yan and Zhang (2018) find a threshold. Else one that happens to be at a value that
+    many ratios are near, as in one dimension about each extremum of ln p − ln q, has a fit of k = 5 to a q that is all
+    but exact.
 
     Args:
         log_ratios: ln p − ln q of draws from q, up to a constant, `[n]`.
@@ -31,27 +41,32 @@ def smooth(log_ratios: np.ndarray, rounding: float = 0.0) -> Smoothed:
     log_weights = log_ratios - log_ratios.max()
     count = len(log_weights)
     tail_length = math.ceil(min(0.2 * count, 3 * math.sqrt(count)))
+    constant = Smoothed(_normalized(log_weights), 0.0, 0.0)
     if -log_weights.min() <= rounding or tail_length < 5:
-        return Smoothed(_normalized(log_weights), 0.0)
+        return constant
     order = np.argsort(log_weights)
-    tail = order[-tail_length:]
-    cutoff = log_weights[order[-tail_length - 1]]
-    exceedances = np.exp(log_weights[tail]) - math.exp(cutoff)
-    if exceedances[-1] <= np.finfo(np.float64).tiny or exceedances[-1] - exceedances[0] <= 1e-12 * exceedances[-1]:
-        return Smoothed(_normalized(log_weights), 0.0)
-    khat, scale = _fit_pareto(np.maximum(exceedances, np.finfo(np.float64).tiny))
-    ranks = (np.arange(tail_length) + 0.5) / tail_length
-    quantiles = -scale * np.log1p(-ranks) if khat == 0 else scale / khat * np.expm1(-khat * np.log1p(-ranks))
-    log_weights[tail] = np.minimum(np.log(quantiles + math.exp(cutoff)), 0.0)
-    return Smoothed(_normalized(log_weights), float(khat))
+    while True:
+        tail, below = order[-tail_length:], math.exp(log_weights[order[-tail_length - 1]])
+        exceedances = np.exp(log_weights[tail]) - below
+        if exceedances[-1] <= np.finfo(np.float64).tiny or exceedances[-1] - exceedances[0] <= 1e-12 * exceedances[-1]:
+            return constant
+        fitted = stats.genpareto(*_fit_pareto(np.maximum(exceedances, np.finfo(np.float64).tiny)))
+        # the p-value is that of a distribution known beforehand: of one that was fitted it is smaller still
+        if tail_length < 2 * _SHORTEST or stats.cramervonmises(exceedances, fitted.cdf).pvalue > _SIGNIFICANT:
+            break
+        tail_length //= 2
+    quantiles = fitted.ppf((np.arange(tail_length) + 0.5) / tail_length)
+    log_weights[tail] = np.minimum(np.log(quantiles + below), 0.0)
+    khat = fitted.args[0]
+    return Smoothed(_normalized(log_weights), khat, (1 + khat) / math.sqrt(tail_length))
 
 
 def _normalized(log_weights: np.ndarray) -> np.ndarray:
     return log_weights - np.logaddexp.reduce(log_weights)
 
 
-def _fit_pareto(x: np.ndarray) -> tuple[float, float]:
-    """Shape and scale of a generalised Pareto distribution for sorted positive x (Zhang and Stephens 2009).
+def _fit_pareto(x: np.ndarray) -> tuple[float, float, float]:
+    """Shape, place (0) and scale of a generalised Pareto distribution for sorted positive x (Zhang and Stephens 2009).
 
     The shape is drawn towards 0.5 with the weight of ten observations, as Vehtari et al. do.
     """
@@ -63,4 +78,4 @@ def _fit_pareto(x: np.ndarray) -> tuple[float, float]:
     likelihood = count * (np.log(-theta / shapes) - shapes - 1)
     best = float(theta @ special.softmax(likelihood))
     shape = float(np.log1p(-best * x).mean())
-    return (count * shape + 10 * 0.5) / (count + 10), -shape / best
+    return (count * shape + 10 * 0.5) / (count + 10), 0.0, -shape / best
