@@ -11,6 +11,7 @@ from scipy import optimize
 import varinf as vi
 from varinf.inference._bound import Begun, Frame, Parabola
 from varinf.inference._infer import _Draws, _Fits, _furthest, _maximize
+from varinf.inference._result import Ended, Stage, measured
 from varinf.models import NumpyroModel
 from varinf.posteriors import MeanField
 
@@ -80,11 +81,13 @@ def test_the_best_of_a_family_that_does_not_hold_the_posterior(seed):
     assert found.elbo == pytest.approx(-6.5803853, abs=1e-3)
     np.testing.assert_allclose(found.posterior.mean, [0.9080625, 1.0311524], atol=1e-4)
     np.testing.assert_allclose(np.sqrt(found.posterior.variance), [0.2, 0.0975900], atol=1e-4)
+    assert found.khat < 0.5  # q is off by a correlation of 0.31, which is k-hat's limit here
     found = vi.infer(counts, np.array([3, 1, 4, 1, 5]), key=jax.random.key(seed))
     assert found.converged
     assert found.elbo == pytest.approx(-10.5313928, abs=1e-3)
     np.testing.assert_allclose(found.posterior.mean, [0.9495793], atol=5e-3)
     np.testing.assert_allclose(np.sqrt(found.posterior.variance), [0.25], atol=5e-3)
+    assert found.khat < 0.5
 
 
 @pytest.mark.parametrize(("posterior", "gap"), [
@@ -101,7 +104,7 @@ def test_the_gap_of_a_correlated_normal(posterior, gap):
     np.testing.assert_allclose(draws.mean(0), loc, atol=4 * np.max(scale) / 4000**0.5)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(10))
 def test_a_student_t_against_quadrature(seed):
     # the best normal for a Student-t of 5 degrees of freedom, found on a fine grid of scales
     nodes, weights = np.polynomial.hermite_e.hermegauss(200)
@@ -116,6 +119,24 @@ def test_a_student_t_against_quadrature(seed):
     assert found.khat > 0.5
     # what is reached on the draws of a stage, not what it began with
     assert found.history["elbo"] == pytest.approx([best] * len(found.history["elbo"]), abs=0.02)
+
+
+def test_the_standard_error_of_the_elbo():
+    # a bent density and a normal q, whose elbo is a polynomial's average: exact by Gauss-Hermite quadrature
+    nodes, weights = np.polynomial.hermite_e.hermegauss(8)
+    weights = np.outer(weights, weights).ravel() / weights.sum() ** 2
+    bent = vi.LogDensity(lambda z: -0.5 * z[0] ** 2 - (z[1] - z[0] ** 2 / 2) ** 2, jnp.zeros(2))
+    found = vi.infer(bent, key=jax.random.key(0))
+    z = found.posterior.mean + np.stack(np.meshgrid(nodes, nodes), -1).reshape(-1, 2) @ found.posterior.scale_tril.T
+    exact = float(weights @ jax.vmap(bent.log_density)(z) + found.posterior.entropy())
+    ended = Ended(found.fitted, True, [Stage(128, 0.0, 1)], True, "")
+    again = [measured(ended, 4e-3, seed) for seed in range(24)]
+    assert all(each.elbo_stderr <= 2e-3 for each in again)
+    off = np.array([(each.elbo - exact) / each.elbo_stderr for each in again])
+    # its standard error is of 16 averages, so that these are of Student's t with 15 degrees of freedom, and stop where
+    # it happens to be small
+    assert 0.7 < np.sqrt(np.mean(off**2)) < 1.5
+    assert np.abs(off).max() < 4.5
 
 
 def binomial(k):

@@ -15,6 +15,27 @@ from varinf._compiled import compiled
 _MOST_SOBOL = 512  # dimensions beyond which a Sobol sequence of some thousand points is no better than chance
 
 
+class NormalSequence:
+    """Standard normal numbers, in order: a scrambled Sobol sequence where that helps, else random ones.
+
+    The first n of them, n a power of two, are as even as n can be.
+
+    Args:
+        dim: numbers of each draw.
+        seed: of the scrambling.
+    """
+
+    def __init__(self, dim: int, seed: np.random.SeedSequence):
+        self._random, self._dim = np.random.default_rng(seed), dim
+        self._sobol = qmc.Sobol(dim, rng=self._random) if dim <= _MOST_SOBOL else None
+
+    def draw(self, count: int) -> np.ndarray:
+        """The next `[count, dim]`."""
+        if self._sobol is None:
+            return self._random.standard_normal((count, self._dim))
+        return special.ndtri(np.clip(self._sobol.random(count), 1e-12, 1 - 1e-12))
+
+
 def normal_draws(count: int, dim: int, seed: int, *, match: bool) -> np.ndarray:
     """`[count, dim]` numbers in pairs of z and −z: a scrambled Sobol sequence where that helps, else random ones.
 
@@ -26,11 +47,7 @@ def normal_draws(count: int, dim: int, seed: int, *, match: bool) -> np.ndarray:
             quadratic functions are exact; averages of others are then no longer without bias.
     """
     half = count // 2
-    if dim <= _MOST_SOBOL:
-        points = qmc.Sobol(dim, rng=np.random.default_rng(seed)).random(half)
-        draws = special.ndtri(np.clip(points, 1e-12, 1 - 1e-12))
-    else:
-        draws = np.random.default_rng(seed).standard_normal((half, dim))
+    draws = NormalSequence(dim, np.random.SeedSequence(seed)).draw(half)
     if match:
         if half >= dim:
             orthonormal, triangle = np.linalg.qr(draws)

@@ -1,5 +1,7 @@
+import itertools
 import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,11 +14,17 @@ from varinf._checks import at_least_one, known
 from varinf._compiled import compiled
 from varinf.errors import InputError
 from varinf.inference._bound import Member, Problem
-from varinf.inference._draws import normal_draws, seeds
+from varinf.inference._draws import NormalSequence, seeds
 from varinf.inference._psis import smooth
 
-_BLOCK, _CHUNK = 1024, 128  # draws in one call, and those whose densities are worked out at once
-_LEAST, _MOST = 8, 1024  # blocks that the elbo is worked out from
+_SEQUENCES = 16  # independent ones, whose averages say how far they are off
+_EACH = 64  # pairs of draws from each in one call
+_CHUNK = 128  # draws whose densities are worked out at once
+_BLOCK = 2 * _EACH * _SEQUENCES
+_LEAST, _CLEAR = 4 * _BLOCK, 64 * _BLOCK  # draws that the elbo is worked out from, and at most that k-hat is
+_MOST, _MOST_NUMBERS = 1 << 20, 1 << 24  # draws for a small standard error, and numbers in them
+_PER_GRADIENT = 4  # evaluations of a density that a gradient of it costs
+_CLOSE, _USABLE = 0.5, 0.7  # k-hat below which q is close to the posterior, and importance weights can be relied on
 _PROPOSALS = 100  # at most, for each draw that is resampled
 
 
@@ -36,11 +44,13 @@ class Fitted(NamedTuple):
         """q over z."""
         return self.member.family.moved(self.member.parameters, *self.problem.frame)
 
-    def block(self, seed: int) -> "Block":
-        """Some draws from q; averages over them are without bias."""
-        dim = len(self.problem.frame.shift)
-        noise = normal_draws(_BLOCK, self.member.family.num_noise(dim), seed, match=False)
-        return _block(self, jnp.asarray(noise.astype(self.problem.frame.shift.dtype)))
+    def blocks(self, seed: int) -> "Iterator[Block]":
+        """Draws from q, ever more of them; averages over them are without bias."""
+        width = self.member.family.num_noise(len(self.problem.frame.shift))
+        sequences = [NormalSequence(width, each) for each in np.random.SeedSequence(seed).spawn(_SEQUENCES)]
+        while True:
+            noise = np.concatenate([sequence.draw(_EACH) for sequence in sequences])
+            yield _block(self, jnp.asarray(np.concatenate([noise, -noise]).astype(self.problem.frame.shift.dtype)))
 
 
 class Stage(NamedTuple):
@@ -76,17 +86,17 @@ class Ended(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Draws from q.
+    """Draws from q: a mirrored pair of numbers is half a block apart, and each half has those of each sequence in turn.
 
     Attributes:
         z: the draws, `[n, dim]`.
         log_ratios: ln p − ln q of each.
-        control: what goes with them and has mean zero under q, of each: the parabola less ln q.
+        controls: two numbers that go with them and have mean zero under q, of each: the parabola less ln q, and ln q.
     """
 
     z: Array
     log_ratios: Float[Array, " n"]
-    control: Float[Array, " n"]
+    controls: Float[Array, "n 2"]
 
 
 @dataclass(frozen=True)
@@ -146,9 +156,9 @@ class Inference:
     def _weighted(self, effective: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Draws from q and their importance weights, until they count for so many."""
         blocks: list[Block] = []
+        source = self.fitted.blocks(seed)
         while True:
-            for _ in range(max(1, len(blocks))):  # twice as many
-                blocks.append(self.fitted.block(seed + len(blocks)))
+            blocks += itertools.islice(source, max(1, len(blocks)))  # twice as many
             weights = np.exp(smooth(np.concatenate([np.asarray(block.log_ratios) for block in blocks])).log_weights)
             number = 1 / (weights**2).sum()
             if number >= effective or len(weights) >= _PROPOSALS * effective:
@@ -185,37 +195,57 @@ class Inference:
 
 
 def measured(ended: Ended, elbo_tol: float, seed: int) -> Inference:
-    """A result, with its elbo and k-hat from new draws: as many as bring the standard error down to `elbo_tol`."""
+    """A result, with its elbo and k-hat from new draws.
+
+    They are doubled until the standard error is half of `elbo_tol`, if that costs no more than the fit did or is
+    little, and until k-hat is clear of the bounds that it is read by, if no great number is needed for that.
+    """
     fitted, converged, stop_reason = ended.fitted, ended.converged, ended.reason
     history = dict(zip(Stage._fields, map(list, zip(*ended.stages, strict=True)), strict=True))
-    q, pilot = fitted.posterior(), fitted.block(seed)
-    weight = _regressed(np.asarray(pilot.log_ratios, np.float64), np.asarray(pilot.control, np.float64))
-    blocks: list[np.ndarray] = []
-    means: list[float] = []
-    stderr = math.inf
-    while len(blocks) < _LEAST or (stderr > elbo_tol and len(blocks) < _MOST):
-        block = fitted.block(seed + 1 + len(blocks))
-        log_ratios, control = (np.asarray(part, np.float64) for part in (block.log_ratios, block.control))
-        if not np.isfinite(log_ratios).all():
-            share = float(np.mean(~np.isfinite(log_ratios)))
-            stop_reason = f"{share:.1%} of q's draws have a log density that is not finite; {stop_reason}"
-            return Inference(q, math.nan, math.nan, math.inf, False, stop_reason, history, fitted)
-        blocks.append(log_ratios)
-        means.append(float((log_ratios - weight * control).mean()))
-        stderr = float(np.std(means, ddof=min(1, len(means) - 1)) / len(means) ** 0.5)
-    elbo = float(np.mean(means))
-    rounding = 1024 * float(jnp.finfo(fitted.problem.frame.shift.dtype).eps) * (1 + abs(elbo))
-    khat = smooth(np.concatenate(blocks), rounding).khat
-    return Inference(q, elbo, stderr, khat, converged, stop_reason, history, fitted)
+    q = fitted.posterior()
+    cost = _PER_GRADIENT * sum(stage.draws * (1 + stage.steps) for stage in ended.stages)
+    most = max(cost, min(_MOST, _MOST_NUMBERS // len(fitted.problem.frame.shift)))
+    pilot_seed, seed = np.random.SeedSequence(seed).generate_state(2).tolist()
+    weights = _regressed(next(fitted.blocks(pilot_seed)))
+    source, count = fitted.blocks(seed), _LEAST
+    log_ratios: list[np.ndarray] = []
+    means: list[np.ndarray] = []
+    while True:
+        for block in itertools.islice(source, count // _BLOCK - len(means)):
+            if not np.isfinite(block.log_ratios).all():
+                share = float(np.mean(~np.isfinite(block.log_ratios)))
+                stop_reason = f"{share:.1%} of q's draws have a log density that is not finite; {stop_reason}"
+                return Inference(q, math.nan, math.nan, math.inf, False, stop_reason, history, fitted)
+            log_ratios.append(np.asarray(block.log_ratios, np.float64))
+            rest = _of_pairs(block.log_ratios) - _of_pairs(block.controls) @ weights
+            means.append(rest.reshape(_SEQUENCES, -1).mean(1))
+        of_sequences = np.mean(means, 0)
+        elbo, stderr = float(of_sequences.mean()), float(of_sequences.std(ddof=1)) / _SEQUENCES**0.5
+        count *= 2
+        if stderr > elbo_tol / 2 and count <= most:
+            continue
+        rounding = 1024 * float(jnp.finfo(fitted.problem.frame.shift.dtype).eps) * (1 + abs(elbo))
+        tail = smooth(np.concatenate(log_ratios), rounding)
+        if count > _CLEAR or all(abs(tail.khat - bound) > 2 * tail.khat_stderr for bound in (_CLOSE, _USABLE)):
+            return Inference(q, elbo, stderr, tail.khat, converged, stop_reason, history, fitted)
 
 
-def _regressed(values: np.ndarray, control: np.ndarray) -> float:
-    """How much of a control to take off, at most all of it, so that what is left varies least."""
-    centred = control - control.mean()
-    square = float(centred @ centred)
-    weight = float(centred @ values) / square if square > 0 else 0.0
-    # where q is the parabola's own normal, the control is rounding, and of that any multiple would come out
-    return min(max(weight, 0.0), 1.0) if math.isfinite(weight) else 0.0
+def _of_pairs(values: Array) -> np.ndarray:
+    """The means of the mirrored pairs of a block."""
+    return np.asarray(values, np.float64).reshape(2, -1, *values.shape[1:]).mean(0)
+
+
+def _regressed(block: Block) -> np.ndarray:
+    """How much of each control to take off, so that what is left varies least; of the first at most all."""
+    if not (np.isfinite(block.log_ratios).all() and np.isfinite(block.controls).all()):
+        return np.zeros(2)
+    values, controls = _of_pairs(block.log_ratios), _of_pairs(block.controls)
+    values, controls = values - values.mean(), controls - controls.mean(0)
+    # where q is the parabola's own normal, the first is rounding, and of that any multiple would come out
+    first = np.clip(np.linalg.lstsq(controls, values)[0][0], 0, 1)
+    square = float(controls[:, 1] @ controls[:, 1])
+    second = controls[:, 1] @ (values - first * controls[:, 0]) / square if square > 0 else 0.0
+    return np.array([first, second])
 
 
 @compiled
@@ -225,13 +255,17 @@ def _block(fitted: Fitted, noise: Float[Array, "draws noise"]) -> Block:
     z = problem.frame.z(u)
     log_density = jax.lax.map(problem.target.log_density, z, batch_size=_CHUNK)
     log_q: Any = fitted.posterior().log_prob(z)
-    control = problem.parabola(u) - log_q - problem.exact(member, noise)
-    return Block(z, log_density - log_q, control)
+    if problem.parabola.curvature is None:
+        # the moments of q, or its entropy, are not known
+        return Block(z, log_density - log_q, jnp.zeros((len(z), 2), z.dtype))
+    rest = log_q + problem.exact(member, noise) - problem.parabola.mean(member)
+    parabola = problem.parabola(u) - problem.parabola.mean(member)
+    return Block(z, log_density - log_q, jnp.stack([parabola - rest, rest], axis=1))
 
 
 def _reading(khat: float) -> str:
-    if khat < 0.5:
+    if khat < _CLOSE:
         return "below 0.5, q is close to the posterior"
-    if khat < 0.7:
+    if khat < _USABLE:
         return 'below 0.7, q is usable; sample(resample="psis") corrects it by importance'
     return "above 0.7, do not rely on q, nor on importance weights; try another posterior or parameterisation"
