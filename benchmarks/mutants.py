@@ -169,8 +169,8 @@ MUTANTS = [
     Mutant(
         "k-hat of the smallest weights",
         "inference/_psis.py",
-        "tail, below = order[-tail_length:], ",
-        "tail, below = order[:tail_length], ",
+        "exceedances = np.exp(log_weights[order[-length:]]) - below",
+        "exceedances = below - np.exp(log_weights[order[:length]])[::-1]",
         "tests/inference/test_psis.py",
     ),
     Mutant(

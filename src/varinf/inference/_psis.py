@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special, stats
 
-_SHORTEST = 25  # ratios of a tail that is halved to
+_SHORTEST = 50  # ratios of a tail that was halved
 _SIGNIFICANT = 0.05  # below which a tail is not of its distribution
+_EQUAL = 1e-3  # spread of log ratios by which weighting changes nothing
 
 
 class Smoothed(NamedTuple):
@@ -31,34 +32,41 @@ def smooth(log_ratios: np.ndarray, rounding: float = 0.0) -> Smoothed:
     The largest are the min(n / 5, 3 √n) of Vehtari et al., halved until they are of such a distribution by a test of
     Cramér and von Mises, as Bader, Yan and Zhang (2018) find a threshold. Else one that happens to be at a value that
     many ratios are near, as in one dimension about each extremum of ln p − ln q, has a fit of k = 5 to a q that is all
-    but exact.
+    but exact. Where none of them is of such a distribution, it is the published number.
 
     Args:
         log_ratios: ln p − ln q of draws from q, up to a constant, `[n]`.
-        rounding: spread of log ratios that is nothing but rounding; k-hat is 0 where they spread no further.
+        rounding: spread of log ratios that is nothing but rounding; k-hat is 0 where they spread no further than that
+            or than a thousandth.
     """
     log_ratios = np.asarray(log_ratios, np.float64)
     log_weights = log_ratios - log_ratios.max()
     count = len(log_weights)
     tail_length = math.ceil(min(0.2 * count, 3 * math.sqrt(count)))
     constant = Smoothed(_normalized(log_weights), 0.0, 0.0)
-    if -log_weights.min() <= rounding or tail_length < 5:
+    if -log_weights.min() <= max(rounding, _EQUAL) or tail_length < 5:
         return constant
     order = np.argsort(log_weights)
+    length, tails = tail_length, []
     while True:
-        tail, below = order[-tail_length:], math.exp(log_weights[order[-tail_length - 1]])
-        exceedances = np.exp(log_weights[tail]) - below
+        below = math.exp(log_weights[order[-length - 1]])
+        exceedances = np.exp(log_weights[order[-length:]]) - below
         if exceedances[-1] <= np.finfo(np.float64).tiny or exceedances[-1] - exceedances[0] <= 1e-12 * exceedances[-1]:
             return constant
-        fitted = stats.genpareto(*_fit_pareto(np.maximum(exceedances, np.finfo(np.float64).tiny)))
+        pareto = stats.genpareto(*_fit_pareto(np.maximum(exceedances, np.finfo(np.float64).tiny)))
+        tails.append((length, below, pareto))
         # the p-value is that of a distribution known beforehand: of one that was fitted it is smaller still
-        if tail_length < 2 * _SHORTEST or stats.cramervonmises(exceedances, fitted.cdf).pvalue > _SIGNIFICANT:
+        if stats.cramervonmises(exceedances, pareto.cdf).pvalue > _SIGNIFICANT:
             break
-        tail_length //= 2
-    quantiles = fitted.ppf((np.arange(tail_length) + 0.5) / tail_length)
-    log_weights[tail] = np.minimum(np.log(quantiles + below), 0.0)
-    khat = fitted.args[0]
-    return Smoothed(_normalized(log_weights), khat, (1 + khat) / math.sqrt(tail_length))
+        if length < 2 * _SHORTEST:
+            del tails[1:]
+            break
+        length //= 2
+    length, below, pareto = tails[-1]
+    quantiles = pareto.ppf((np.arange(length) + 0.5) / length)
+    log_weights[order[-length:]] = np.minimum(np.log(quantiles + below), 0.0)
+    khat = pareto.args[0]
+    return Smoothed(_normalized(log_weights), khat, (1 + khat) / math.sqrt(length))
 
 
 def _normalized(log_weights: np.ndarray) -> np.ndarray:
