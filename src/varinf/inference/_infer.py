@@ -59,7 +59,7 @@ def infer(
         posterior: a name in `varinf.posteriors.DENSITY_POSTERIORS`, or a family.
         num_restarts: how many starts to try, in one compiled call; the best is gone on with.
         elbo_tol: nats; of the stopping rule, and twice the standard error of the elbo that is reported, where that
-            takes no more evaluations of the density than the fit did, or little over a million in few dimensions.
+            takes no more evaluations of the density than the fit did, or in few dimensions no more than a million.
         max_draws: of the last stage; the first has what the family needs, whatever this is. A draw of the second
             derivatives counts as one for each dimension.
         max_steps: quasi-Newton steps of one stage.

@@ -107,10 +107,10 @@ class Inference:
         posterior: q over the unconstrained space, a Distribution with event shape `[dim]`.
         elbo: E_q[ln p − ln q] in nats, a lower bound on the evidence: the average over draws of q, by randomised
             quasi-Monte Carlo.
-        elbo_stderr: its standard error, from independent blocks of draws.
+        elbo_stderr: its standard error, from independent sequences of draws.
         khat: the Pareto-smoothed importance-sampling diagnostic (Vehtari et al. 2024); 0 where the importance ratios
-            are constant to rounding. Below 0.5 q is close to the posterior, below 0.7 `sample(resample="psis")` puts
-            it right, and above neither can be relied on.
+            are constant to a thousandth, or to rounding. Below 0.5 q is close to the posterior, below 0.7
+            `sample(resample="psis")` puts it right, and above neither can be relied on.
         converged: whether there is no more to gain in this family.
         stop_reason: in words.
         history: of each stage, the draws it had, the elbo it reached and the steps it took.
