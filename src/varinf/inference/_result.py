@@ -255,8 +255,8 @@ def _block(fitted: Fitted, noise: Float[Array, "draws noise"]) -> Block:
     z = problem.frame.z(u)
     log_density = jax.lax.map(problem.target.log_density, z, batch_size=_CHUNK)
     log_q: Any = fitted.posterior().log_prob(z)
-    if problem.parabola.curvature is None:
-        # the moments of q, or its entropy, are not known
+    if member.family.moments(member.parameters) is None:
+        # nor is the entropy known
         return Block(z, log_density - log_q, jnp.zeros((len(z), 2), z.dtype))
     rest = log_q + problem.exact(member, noise) - problem.parabola.mean(member)
     parabola = problem.parabola(u) - problem.parabola.mean(member)
