@@ -258,9 +258,10 @@ def _block(fitted: Fitted, noise: Float[Array, "draws noise"]) -> Block:
     if member.family.moments(member.parameters) is None:
         # nor is the entropy known
         return Block(z, log_density - log_q, jnp.zeros((len(z), 2), z.dtype))
-    rest = log_q + problem.exact(member, noise) - problem.parabola.mean(member)
-    parabola = problem.parabola(u) - problem.parabola.mean(member)
-    return Block(z, log_density - log_q, jnp.stack([parabola - rest, rest], axis=1))
+    mean = problem.parabola.mean(member)
+    about_entropy = log_q + problem.exact(member, noise) - mean
+    controls = jnp.stack([problem.parabola(u) - mean - about_entropy, about_entropy], axis=1)
+    return Block(z, log_density - log_q, controls)
 
 
 def _reading(khat: float) -> str:
