@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import varinf
+from varinf import _compiled
 from varinf._compiled import compiled
 
 
@@ -47,6 +48,23 @@ def test_within_another_program():
     np.testing.assert_allclose(
         jax.vmap(jax.grad(lambda x: model(x)))(x), 2 * (1 - np.tanh(2 * x) ** 2), rtol=1e-4, atol=1e-6
     )
+
+
+def test_within_another_program_of_which_nothing_comes_in():
+    model, x = Scaled(jnp.asarray(2.0)), jnp.linspace(-1, 1, 5)
+    for transform in (jax.jit, jax.vmap, jax.grad):
+        ones = jnp.ones(5) if transform is jax.vmap else jnp.asarray(1.0)
+        given = transform(lambda y: (y * model(x)).sum())(ones)
+        np.testing.assert_allclose(given, np.broadcast_to(model(x).sum(), ones.shape), atol=1e-6)
+
+
+def test_options_that_xla_does_not_know_are_left_out(monkeypatch):
+    options = _compiled._compiler_options.__wrapped__
+    known = options("cpu")
+    assert known == _compiled._FOR_CPUS  # else loops copy their weights again, and what was measured is no longer so
+    monkeypatch.setattr(_compiled, "_FOR_CPUS", known | {"xla_of_another_time": True})
+    assert options("cpu") == known
+    assert options("gpu") == {}
 
 
 def test_all_but_the_first_are_used_up():

@@ -14,6 +14,10 @@ from varinf._in_turn import in_turn
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# Of XLA for CPUs, which its defaults leave out: that a loop changes its arrays in place wherever nothing reads them
+# later (weights were copied in each step), and vectors as long as the processor has.
+_FOR_CPUS = {"xla_cpu_copy_insertion_use_region_analysis": True, "xla_cpu_prefer_vector_width": 512}
+
 
 class _Rest(eqx.Module):
     """What of the leaves of a tree is no array, and the tree they are of."""
@@ -34,6 +38,21 @@ def _split(leaves: list, structure: Any) -> tuple[list, _Rest]:
     return arrays, _Rest(rest, structure)
 
 
+@functools.cache
+def _compiler_options(backend: str) -> dict[str, Any]:
+    """What of the options the XLA at hand knows: they are no part of JAX's interface."""
+    if backend != "cpu":
+        return {}
+    known = {}
+    for name, value in _FOR_CPUS.items():
+        try:
+            jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
+        except jax.errors.JaxRuntimeError:
+            continue
+        known[name] = value
+    return known
+
+
 def compiled(function: Callable[P, R], *, donate_rest: bool = False) -> Callable[P, R]:
     """The function, compiled: as by `equinox.filter_jit`, and with operations that wait for threads in turn.
 
@@ -46,7 +65,6 @@ def compiled(function: Callable[P, R], *, donate_rest: bool = False) -> Callable
     """
     given: Any = function
 
-    @functools.partial(jax.jit, static_argnums=2, donate_argnums=(1,) if donate_rest else ())
     def program(first: list, others: list, static: tuple[_Rest, _Rest]) -> tuple[list, _Rest]:
         def arrays(first: list, others: list) -> tuple[list, _Rest]:
             (args, kwargs), head = static[1].with_arrays(others), static[0].with_arrays(first)
@@ -54,13 +72,23 @@ def compiled(function: Callable[P, R], *, donate_rest: bool = False) -> Callable
 
         return in_turn(arrays)(first, others)
 
+    @functools.cache
+    def jitted() -> Callable:
+        return jax.jit(
+            program,
+            static_argnums=2,
+            donate_argnums=(1,) if donate_rest else (),
+            compiler_options=_compiler_options(jax.default_backend()),
+        )
+
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         first, others = jax.tree.flatten(args[:1]), jax.tree.flatten((args[1:], kwargs))
         if any(isinstance(leaf, Tracer) for leaves, _ in (first, others) for leaf in leaves):
             return function(*args, **kwargs)
         (of_first, head), (of_others, tail) = _split(*first), _split(*others)
-        found, rest = program(of_first, of_others, (head, tail))
+        with jax.ensure_compile_time_eval():  # not a part of a program that is being traced: nothing of it comes in
+            found, rest = jitted()(of_first, of_others, (head, tail))
         return rest.with_arrays(found)
 
     return call
