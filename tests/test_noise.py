@@ -55,6 +55,15 @@ def test_shapes_are_those_asked_for():
     assert [array.shape for array in drawn] == SHAPES
 
 
+def test_numbers_are_the_same_whether_stored_or_not():
+    once, often = (
+        jax.jit(lambda key, way=way: normal(key, SHAPES, jnp.dtype("float32"), read_once=way))(jax.random.key(2))
+        for way in (True, False)
+    )
+    for a, b in zip(once, often, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
 def test_angles():
     turns = np.concatenate(
         [np.arange(0, 2**32, 65_521), *(np.arange(at - 2, at + 3) % 2**32 for at in range(0, 2**32, 2**29))]

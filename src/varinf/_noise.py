@@ -10,9 +10,12 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 _LEAST_COLUMNS = 64
+_LARGE = 1 << 14  # numbers of an array; smaller are biases, which each row of a batch reads
 
 
-def normal(key: PRNGKeyArray, shapes: Sequence[tuple[int, ...]], dtype: jnp.dtype) -> list[Float[Array, "..."]]:
+def normal(
+    key: PRNGKeyArray, shapes: Sequence[tuple[int, ...]], dtype: jnp.dtype, *, read_once: bool = False
+) -> list[Float[Array, "..."]]:
     """Independent standard normal numbers, in single precision at a fifth of the cost of `jax.random.normal`.
 
     JAX's generator is a cipher of few rounds, which costs more than the products of a small network, and so does the
@@ -24,6 +27,7 @@ def normal(key: PRNGKeyArray, shapes: Sequence[tuple[int, ...]], dtype: jnp.dtyp
         key: two keys give unrelated numbers.
         shapes: of the arrays wanted.
         dtype: of the arrays; any but single precision comes from `jax.random.normal`.
+        read_once: whether each number of a large array is read but once, so that it need not be stored.
     """
     if dtype != jnp.float32:
         sizes = [math.prod(shape) for shape in shapes]
@@ -38,9 +42,9 @@ def normal(key: PRNGKeyArray, shapes: Sequence[tuple[int, ...]], dtype: jnp.dtyp
         half, row, column = (lax.broadcasted_iota(jnp.uint32, (2, rows // 2, columns), axis) for axis in range(3))
         counters = (half * jnp.uint32(rows // 2) + row) * jnp.uint32(columns) + column + jnp.uint32(used)
         bits = _hash(_hash(counters + first) ^ second)
-        numbers = _from_bits(bits).reshape(rows, columns)
-        # along the first axis, if it can be: cut in the second, it would be copied number by number
         size = math.prod(shape)
+        numbers = _from_bits(bits, stored=not read_once or size < _LARGE).reshape(rows, columns)
+        # along the first axis, if it can be: cut in the second, it would be copied number by number
         cut = numbers[: size // columns] if size % columns == 0 else numbers.ravel()[:size]
         arrays.append(cut.reshape(shape))
         used += rows * columns
@@ -60,13 +64,22 @@ def _folded(shape: tuple[int, ...]) -> tuple[int, int]:
     return (rows + rows % 2, columns) if rows > 1 else (2, max(1, -(-columns // 2)))
 
 
-def _from_bits(bits: UInt32[Array, "2 rows columns"]) -> Float[Array, "2 rows columns"]:
-    """Normal numbers in the place of bits, two made of each two."""
+def _from_bits(bits: UInt32[Array, "2 rows columns"], *, stored: bool) -> Float[Array, "2 rows columns"]:
+    """Normal numbers in the place of bits, two made of each two.
+
+    Sines are of few and simple operations, which XLA repeats in all that reads them: a bias's, in each row of a batch.
+    What comes out of a loop is stored.
+    """
     uniform = (bits[0].astype(jnp.float32) + 0.5) * 2.0**-32  # in (0, 1]: the radius is finite
-    # barriers: each is worked out once, and in this form, which what reads it would else undo
     radius = lax.optimization_barrier(jnp.sqrt(-2 * jnp.log(uniform)))
-    turns = jnp.stack([bits[1], bits[1] + jnp.uint32(1 << 30)])  # cosines are sines of a quarter more
-    return lax.optimization_barrier(radius * _sine(turns))
+    if stored:
+        return lax.map(lambda half: radius * _sine(_turned(bits[1], half)), jnp.arange(2, dtype=jnp.uint32))
+    return radius * _sine(_turned(bits[1], lax.broadcasted_iota(jnp.uint32, bits.shape, 0)))
+
+
+def _turned(turn: UInt32[Array, "..."], half: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
+    """An angle in the first half, and a quarter more in the second: cosines are sines of a quarter more."""
+    return turn + (half << 30)
 
 
 def _sine(turn: UInt32[Array, "..."]) -> Float[Array, "..."]:

@@ -78,7 +78,7 @@ def per_datum_outputs(
         num_samples: draws for each datum.
         key: for the draws.
     """
-    locs, scales = jax.tree.leaves(q.loc), jax.tree.leaves(q.scale)
+    locs, scales, variances = map(jax.tree.leaves, (q.loc, q.scale, q.variance))
     own_key, shared_key = jax.random.split(key)
     (noise,) = normal(own_key, [(num_samples, len(x), plan.num_noise)], locs[0].dtype)
     by_datum = [way in ("local", "datum") for way in plan.ways]
@@ -86,7 +86,8 @@ def per_datum_outputs(
     shared = iter(normal(shared_key, [(num_samples, *shape) for shape in flipped], locs[0].dtype))
     # what goes with the mean: a variance, or a draw's deviation for all data of a sample
     seconds = [
-        jnp.square(scale) if datum else scale * next(shared) for datum, scale in zip(by_datum, scales, strict=True)
+        variance if datum else scale * next(shared)
+        for datum, scale, variance in zip(by_datum, scales, variances, strict=True)
     ]
     by_sample = [None if datum else 0 for datum in by_datum]
 

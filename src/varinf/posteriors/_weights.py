@@ -64,6 +64,11 @@ class MeanFieldWeights(AbstractWeights):
         """The standard deviations."""
         return jax.tree.map(_scale, self.log_scale)
 
+    @property
+    def variance(self) -> PyTree[Float[Array, "..."]]:
+        """Their squares."""
+        return jax.tree.map(_variance, self.log_scale)
+
     def sample(self, key: PRNGKeyArray, num_samples: int) -> PyTree[Float[Array, "samples ..."]]:
         locs, structure = jax.tree.flatten(self.loc)
         log_scales = jax.tree.leaves(self.log_scale)
@@ -94,7 +99,7 @@ Arrays = list[Float[Array, "..."]]
 @jax.custom_vjp
 def _drawn(locs: Arrays, log_scales: Arrays, key: PRNGKeyArray) -> Arrays:
     """loc + σ ε, with ε drawn for all arrays at once. By the rule below, gradients read σ ε from the draws."""
-    noise = normal(key, [loc.shape for loc in locs], jnp.result_type(*locs))
+    noise = normal(key, [loc.shape for loc in locs], jnp.result_type(*locs), read_once=True)
     return [
         loc + _scale(log_scale) * part.astype(loc.dtype)
         for loc, log_scale, part in zip(locs, log_scales, noise, strict=True)
@@ -196,6 +201,11 @@ def _scale(log_scale: Array) -> Array:
     return lax.optimization_barrier(jnp.exp(log_scale))
 
 
+def _variance(log_scale: Array) -> Array:
+    """σ², which as an exponential of its own is the quicker where σ is not wanted too."""
+    return jnp.exp(2 * log_scale)
+
+
 def _kl(loc: Array, log_scale: Array, prior: Distribution) -> Float[Array, ""]:
     """KL[q || prior] of the normal q with this mean and the exponential of this scale, summed."""
     if isinstance(prior, vd.Normal):
@@ -206,7 +216,7 @@ def _kl(loc: Array, log_scale: Array, prior: Distribution) -> Float[Array, ""]:
             precision = 1 / jnp.square(prior_scale)
             return precision * jnp.sum(values) if precision.ndim == 0 else jnp.sum(precision * values)
 
-        squares = weighted(jnp.square(_scale(log_scale))) + weighted(jnp.square(loc - prior_loc))
+        squares = weighted(_variance(log_scale)) + weighted(jnp.square(loc - prior_loc))
         return 0.5 * squares - jnp.sum(log_scale) + jnp.sum(jnp.broadcast_to(jnp.log(prior_scale) - 0.5, loc.shape))
     q = vd.Normal(loc, _scale(log_scale))
     return jnp.sum(vd.kl_divergence(q, prior if math.prod(prior.batch_shape) == 1 else prior.expand(loc.shape)))
