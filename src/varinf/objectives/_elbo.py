@@ -103,9 +103,7 @@ class ELBO(AbstractObjective):
         if latent.is_global:
             kl = share * latent.kl.sum()
             return kl, kl
-        if not self.free_bits:
-            kl = terms.mean(latent.kl.sum(-1))
-            return kl, kl
         weight = terms.batch.mask.astype(latent.kl.dtype)
-        parts = weight @ latent.kl / weight.sum()
-        return parts.sum(), jnp.maximum(parts, self.free_bits).sum()
+        parts = jnp.matmul(weight, latent.kl, precision="highest") / weight.sum()
+        kl = parts.sum()
+        return kl, jnp.maximum(parts, self.free_bits).sum() if self.free_bits else kl
