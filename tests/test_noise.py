@@ -64,6 +64,13 @@ def test_numbers_are_the_same_whether_stored_or_not():
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+def test_the_same_shapes_are_compiled_once(compilations):
+    normal(jax.random.key(0), [(3, 4)], jnp.dtype("float32"))
+    key, once = jax.random.key(1), len(compilations)
+    normal(key, [(3, 4)], jnp.dtype("float32"))
+    assert len(compilations) == once
+
+
 def test_angles():
     turns = np.concatenate(
         [np.arange(0, 2**32, 65_521), *(np.arange(at - 2, at + 3) % 2**32 for at in range(0, 2**32, 2**29))]

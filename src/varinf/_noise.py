@@ -9,10 +9,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
+from varinf._compiled import compiled
+
 _LEAST_COLUMNS = 64
 _LARGE = 1 << 14  # numbers of an array; smaller are biases, which each row of a batch reads
 
 
+@compiled
 def normal(
     key: PRNGKeyArray, shapes: Sequence[tuple[int, ...]], dtype: jnp.dtype, *, read_once: bool = False
 ) -> list[Float[Array, "..."]]:
