@@ -10,6 +10,7 @@ from ._source import ArraySource as ArraySource
 from ._source import Source as Source
 from ._source import Spec as Spec
 from ._source import Subset as Subset
+from ._source import rows_between as rows_between
 from ._source import source as source
 from ._summary import Summary as Summary
 from ._summary import summarize as summarize

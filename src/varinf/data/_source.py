@@ -159,6 +159,11 @@ def source(x: Any) -> Source:
     return ArraySource(x)
 
 
+def rows_between(source: Source, start: int, stop: int) -> Rows:
+    """The rows from `start` to `stop`: without a copy where the source can, so not to be written to."""
+    return source.read(start, stop) if isinstance(source, ArraySource) else source.take(np.arange(start, stop))
+
+
 def _numbers(given: Any, name: str) -> np.ndarray:
     """`given` as an array of real numbers with at least one row."""
     if isinstance(given, np.ma.MaskedArray) and np.ma.getmaskarray(given).any():

@@ -11,7 +11,7 @@ import numpy as np
 from varinf.errors import InputError
 
 from ._moments import Moments
-from ._source import ArraySource, Rows, Source, Spec, Subset
+from ._source import Rows, Source, Spec, Subset, rows_between
 
 _MAX_ROWS = 1 << 20
 
@@ -129,8 +129,4 @@ def _blocks(source: Source, specs: tuple[Spec, ...], block_bytes: int) -> Iterat
     row_bytes = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs)
     step = min(max(block_bytes // max(row_bytes, 1), 1), _MAX_ROWS)
     for start in range(0, len(source), step):
-        stop = min(start + step, len(source))
-        if isinstance(source, ArraySource):
-            yield start, source.read(start, stop)
-        else:
-            yield start, source.take(np.arange(start, stop))
+        yield start, rows_between(source, start, min(start + step, len(source)))

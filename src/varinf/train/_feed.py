@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from varinf.data import Source, prefetch
+from varinf.data import Source, prefetch, rows_between
 from varinf.likelihoods import AbstractObservation
 from varinf.train._step import Block
 
@@ -52,12 +52,13 @@ class Feed:
             self._capacity = min(MAX_BATCHES, max(1, _BLOCK_BYTES // (row_bytes * width)))
 
     def _all_rows(self, row: PyTree) -> PyTree:
-        """All the rows on the device, read a part at a time so that there is one copy of them only."""
+        """All the rows on the device, a part at a time so that there is one copy of them only."""
         length = _round_up(self.num_rows)
         whole = jax.tree.map(lambda leaf: _aligned((length, *leaf.shape[1:]), leaf.dtype), row)
         for start in range(0, self.num_rows, _PART):
             stop = min(start + _PART, self.num_rows)
-            for into, leaf in zip(*map(jax.tree.leaves, (whole, self._take(np.arange(start, stop)))), strict=True):
+            part = self._observation.prepare(rows_between(self._source, start, stop))
+            for into, leaf in zip(jax.tree.leaves(whole), jax.tree.leaves(part), strict=True):
                 into[start:stop] = leaf
         for leaf in jax.tree.leaves(whole):
             leaf[self.num_rows :] = leaf[0]
