@@ -38,7 +38,8 @@ def test_the_density_of_an_image_is_that_of_its_pixels(name, batch, value):
     rng = np.random.default_rng(0)
     parameter, x = rng.normal(size=batch).astype(np.float32), values(rng.random(value, np.float32))
     pairs = np.broadcast_arrays(parameter, x)
-    alone = jax.vmap(lambda parameter, x: make(parameter).log_prob(x))(*(array.ravel() for array in pairs))
-    together = make(parameter).log_prob(x)
+    score = lambda parameter, x: make(parameter).log_prob(x)  # noqa: E731
+    both = jax.jit(lambda one, pairs: (score(*one), jax.vmap(score)(*pairs)))
+    together, alone = jax.device_get(both((parameter, x), [array.ravel() for array in pairs]))
     assert together.shape == pairs[0].shape
     np.testing.assert_allclose(together.ravel(), alone, rtol=1e-5, atol=1e-6)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import pytest
+import scipy.stats
 from numpyro import distributions as dist
 from scipy import optimize
 
@@ -104,15 +105,18 @@ def test_the_gap_of_a_correlated_normal(posterior, gap):
     np.testing.assert_allclose(draws.mean(0), loc, atol=4 * np.max(scale) / 4000**0.5)
 
 
+def student_t(x):
+    return dist.StudentT(5.0).log_prob(x).sum()
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_a_student_t_against_quadrature(seed):
     # the best normal for a Student-t of 5 degrees of freedom, found on a fine grid of scales
     nodes, weights = np.polynomial.hermite_e.hermegauss(200)
     scales = np.linspace(0.8, 1.6, 4001)
-    p = dist.StudentT(5.0)
-    bounds = p.log_prob(scales[:, None] * nodes) @ (weights / weights.sum()) + np.log(scales)
+    bounds = scipy.stats.t(5).logpdf(scales[:, None] * nodes) @ (weights / weights.sum()) + np.log(scales)
     best = float(bounds.max()) + 0.5 * np.log(2 * np.pi * np.e)
-    found = vi.infer(vi.LogDensity(lambda x: p.log_prob(x).sum(), jnp.ones(1)), key=jax.random.key(seed))
+    found = vi.infer(vi.LogDensity(student_t, jnp.ones(1)), key=jax.random.key(seed))
     assert found.converged
     assert found.elbo == pytest.approx(best, abs=1e-3)
     # the tails of p are so heavy that no normal is right there
@@ -250,11 +254,12 @@ def test_a_posterior_of_many_dimensions_that_is_not_quite_normal():
     def log_density(w):
         return dist.Normal(0, 1).log_prob(w).sum() + dist.Bernoulli(logits=x @ w).log_prob(y).sum()
 
-    found = vi.infer(vi.LogDensity(log_density, jnp.zeros(80)), elbo_tol=2e-3, key=jax.random.key(0))
+    target = vi.LogDensity(log_density, jnp.zeros(80))
+    found = vi.infer(target, elbo_tol=2e-3, key=jax.random.key(0))
     assert found.converged
     assert "Newton" in found.stop_reason
     q = found.posterior
-    w = q.sample(jax.random.key(1), (20_000,))
+    w = np.asarray(q.sample(jax.random.key(1), (20_000,)))
     chance = 1 / (1 + np.exp(-w @ x.T))
     # at the optimum the average gradient is zero, and the average curvature the inverse of the covariance
     gradient = ((y - chance) @ x - w).mean(0) @ q.scale_tril
@@ -263,7 +268,7 @@ def test_a_posterior_of_many_dimensions_that_is_not_quite_normal():
     # the bound that is reported is that of q, and not of the mode's curvature, where Newton's method begins
     log_ratios = np.asarray(jax.vmap(log_density)(w) - q.log_prob(w))
     assert found.elbo == pytest.approx(log_ratios.mean(), abs=5 * log_ratios.std() / 20_000**0.5)
-    laplace = vi.infer(vi.LogDensity(log_density, jnp.zeros(80)), posterior="laplace", key=jax.random.key(0))
+    laplace = vi.infer(target, posterior="laplace", elbo_tol=0.05, key=jax.random.key(0))
     assert found.elbo > laplace.elbo + 0.5
 
 

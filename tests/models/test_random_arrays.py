@@ -1,5 +1,7 @@
 """Outputs that are drawn without the weights have the distribution of those of drawn weights, for any network."""
 
+from functools import cache
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -82,9 +84,9 @@ NETWORKS = {
 def parts(name):
     """A network as a function of weights and inputs, a posterior with wide weights, and inputs."""
     make, shape = NETWORKS[name]
-    weights, fixed = eqx.partition(make(), eqx.is_inexact_array)
-    q = MeanFieldWeights(weights, jax.tree.map(lambda w: jnp.full_like(w, np.log(0.3)), weights))
-    return lambda weights, x: eqx.combine(weights, fixed)(x), q, jax.random.normal(KEY, shape)
+    weights, fixed = eqx.partition(eqx.filter_jit(make)(), eqx.is_inexact_array)
+    q = MeanFieldWeights(weights, jax.tree.map(lambda w: np.full(w.shape, np.log(0.3), w.dtype), weights))
+    return lambda weights, x: eqx.combine(weights, fixed)(x), q, np.random.default_rng(3).normal(size=shape)
 
 
 def moments(outputs):
@@ -93,13 +95,20 @@ def moments(outputs):
     return outputs.mean(0), np.stack([np.cov(outputs[:, i].T) for i in range(outputs.shape[1])])
 
 
+@cache
+def expected(name):
+    """The moments under drawn weights, in double precision."""
+    network, q, x = parts(name)
+    return moments(jax.jit(lambda key: jax.vmap(lambda w: network(w, x))(q.sample(key, DRAWS)))(jax.random.key(0)))
+
+
 @pytest.mark.parametrize("estimator", ["local", "flipout"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_outputs_have_the_distribution_of_those_of_drawn_weights(float64, name, estimator):
     """Independent noise at each place of a convolution's output would have the right variances there, and in the sum
     over places a fifth of it; that is what the dense layer behind it sees."""
     network, q, x = parts(name)
-    mean, covariance = moments(jax.jit(jax.vmap(lambda w: network(w, x)))(q.sample(jax.random.key(0), DRAWS)))
+    mean, covariance = expected(name)
     drawn = jax.jit(lambda: per_datum_outputs(plan(network, q.loc, x, estimator), q, x, DRAWS, jax.random.key(1)))()
     own_mean, own_covariance = moments(drawn)
     spread = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
