@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 import varinf as vi
 from varinf.train import make_optimizer
 
-BATCH_SIZE, EPOCHS, LATENT_DIM = 500, 1000, 2
+BATCH_SIZE, EPOCHS, LATENT_DIM = 500, 600, 2
 
 
 def num_parameters(part):
