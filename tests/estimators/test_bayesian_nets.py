@@ -143,7 +143,8 @@ def test_counts(likelihood, rng):
     X = rng.normal(size=(300, 2))
     rate = 20 * np.exp(0.5 * X[:, 0])
     y = rng.poisson(rate if likelihood == "poisson" else rate * rng.gamma(5, 1 / 5, 300))
-    model = BayesianNetRegressor((), likelihood=likelihood, max_iter=400, random_state=0).fit(X, y)
+    settings = {"max_iter": 400, "n_prediction_samples": 40, "random_state": 0}
+    model = BayesianNetRegressor((), likelihood=likelihood, **settings).fit(X, y)
     # the mean of all is wrong by 40 % in the median
     assert np.median(np.abs(model.predict(X) / rate - 1)) < 0.06
     lower, upper = model.predict_interval(X)
