@@ -1,5 +1,6 @@
 """What every distribution of ours must do: one table of constructors × batch shapes."""
 
+import functools
 import math
 
 import jax
@@ -14,84 +15,78 @@ from varinf import distributions as vd
 BATCHES = [(), (3,), (2, 3)]
 
 
-def _normal(key, shape):
-    return jax.random.normal(key, shape)
+def _first(z, *shape):
+    """As many of the numbers as an array of this shape has."""
+    return z[..., : math.prod(shape)].reshape(*z.shape[:-1], *shape)
 
 
-def _diagonal(key, batch):
-    a, b = jax.random.split(key)
-    return vd.MultivariateNormalDiag(_normal(a, (*batch, 4)), jnp.exp(_normal(b, (*batch, 4))))
+def _diagonal(z):
+    return vd.MultivariateNormalDiag(z[..., :4], jnp.exp(z[..., 4:8]))
 
 
-def _shared_diagonal(key, batch):
-    return vd.MultivariateNormalDiag(_normal(key, (*batch, 4)), jnp.arange(1.0, 5.0))
+def _shared_diagonal(z):
+    return vd.MultivariateNormalDiag(z[..., :4], jnp.arange(1.0, 5.0))
 
 
-def _logistic(key, batch):
-    a, b = jax.random.split(key)
-    return vd.DiscretizedLogistic(4 + 4 * _normal(a, batch), jnp.exp(_normal(b, batch)), 9)
+def _logistic(z):
+    return vd.DiscretizedLogistic(4 + 4 * z[..., 0], jnp.exp(z[..., 1]), 9)
 
 
-def _mixture_of_logistics(key, batch):
-    a, b, c = jax.random.split(key, 3)
-    shape = (*batch, 3)
-    return vd.DiscretizedLogisticMixture(_normal(a, shape), 4 + 4 * _normal(b, shape), jnp.exp(_normal(c, shape)), 9)
+def _mixture_of_logistics(z):
+    return vd.DiscretizedLogisticMixture(z[..., :3], 4 + 4 * z[..., 3:6], jnp.exp(z[..., 6:9]), 9)
 
 
-def _triangular(key, batch):
-    a, b = jax.random.split(key)
-    return vd.MultivariateNormalTriL(_normal(a, (*batch, 3)), jnp.tril(_normal(b, (*batch, 3, 3)), -1) + jnp.eye(3))
+def _triangular(z):
+    return vd.MultivariateNormalTriL(z[..., :3], jnp.tril(_first(z[..., 3:], 3, 3), -1) + jnp.eye(3))
 
 
-def _shared_triangle(key, batch):
-    return vd.MultivariateNormalTriL(_normal(key, (*batch, 3)), jnp.array([[1.0, 0, 0], [0.5, 0.7, 0], [0.3, -1, 2]]))
+def _shared_triangle(z):
+    return vd.MultivariateNormalTriL(z[..., :3], jnp.array([[1.0, 0, 0], [0.5, 0.7, 0], [0.3, -1, 2]]))
 
 
-def _low_rank(key, batch):
-    a, b, c = jax.random.split(key, 3)
-    factor, diag = _normal(b, (*batch, 3, 2)), jnp.exp(_normal(c, (*batch, 3)))
-    return vd.LowRankMultivariateNormal(_normal(a, (*batch, 3)), factor, diag)
+def _low_rank(z):
+    return vd.LowRankMultivariateNormal(z[..., :3], _first(z[..., 3:], 3, 2), jnp.exp(z[..., 9:12]))
 
 
-def _shared_factor(key, batch):
-    return vd.LowRankMultivariateNormal(_normal(key, (*batch, 3)), jnp.array([[1.0], [0.5], [-1]]), jnp.arange(1.0, 4))
+def _shared_factor(z):
+    return vd.LowRankMultivariateNormal(z[..., :3], jnp.array([[1.0], [0.5], [-1]]), jnp.arange(1.0, 4))
 
 
-def _mixture(key, batch):
-    a, b = jax.random.split(key)
-    return vd.Mixture(vd.Categorical(logits=_normal(a, (*batch, 2))), _low_rank(b, (*batch, 2)))
+def _mixture(z):
+    return vd.Mixture(vd.Categorical(logits=z[..., :2]), _low_rank(_first(z[..., 2:], 2, 12)))
 
 
-def _mixture_of_two(key, batch):
-    a, b, c = jax.random.split(key, 3)
-    components = [_triangular(b, batch), _low_rank(c, (1,) * len(batch))]
-    return vd.Mixture(vd.Categorical(logits=_normal(a, (*batch, 2))), components)
+def _mixture_of_two(z):
+    shared = z[(slice(1),) * (z.ndim - 1)]  # one for the whole batch
+    components = [_triangular(z[..., 2:]), _low_rank(shared[..., 14:])]
+    return vd.Mixture(vd.Categorical(logits=z[..., :2]), components)
 
 
-def _pixels(key, batch):
-    return vd.Independent(vd.Bernoulli(logits=2 * _normal(key, (*batch, 2, 3))), 2)
+def _pixels(z):
+    return vd.Independent(vd.Bernoulli(logits=2 * _first(z, 2, 3)), 2)
 
 
-def _classes(key, batch):
-    return vd.Independent(vd.Categorical(logits=_normal(key, (*batch, 3, 5))), 1)
+def _classes(z):
+    return vd.Independent(vd.Categorical(logits=_first(z, 3, 5)), 1)
 
 
-def _student_t(key, batch):
+def _student_t(z):
     # with a fourth moment, by which the test of moments sets its slack
-    return vd.StudentT(9.0, _normal(key, batch), 2.0)
+    return vd.StudentT(9.0, z[..., 0], 2.0)
 
 
-def _negative_binomial(key, batch):
-    return vd.NegativeBinomialLogMean(_normal(key, batch), 3.0)
+def _negative_binomial(z):
+    return vd.NegativeBinomialLogMean(z[..., 0], 3.0)
 
 
+# each made of random numbers, [*batch, 26], with the shape of its event
 CASES = {
     "MultivariateNormalDiag": (_diagonal, (4,)),
     "MultivariateNormalDiag, one scale for all": (_shared_diagonal, (4,)),
-    "Bernoulli": (lambda k, b: vd.Bernoulli(logits=2 * _normal(k, b)), ()),
-    "Bernoulli of probs": (lambda k, b: vd.Bernoulli(jax.random.uniform(k, b)), ()),
-    "ContinuousBernoulli": (lambda k, b: vd.ContinuousBernoulli(5 * _normal(k, b)), ()),
-    "ContinuousBernoulli near zero": (lambda k, b: vd.ContinuousBernoulli(0.02 * _normal(k, b)), ()),
+    "Bernoulli": (lambda z: vd.Bernoulli(logits=2 * z[..., 0]), ()),
+    "Bernoulli of probs": (lambda z: vd.Bernoulli(jax.nn.sigmoid(z[..., 0])), ()),
+    "ContinuousBernoulli": (lambda z: vd.ContinuousBernoulli(5 * z[..., 0]), ()),
+    "ContinuousBernoulli near zero": (lambda z: vd.ContinuousBernoulli(0.02 * z[..., 0]), ()),
     "DiscretizedLogistic": (_logistic, ()),
     "DiscretizedLogisticMixture": (_mixture_of_logistics, ()),
     "StudentT": (_student_t, ()),
@@ -102,8 +97,8 @@ CASES = {
     "LowRankMultivariateNormal, one factor for all": (_shared_factor, (3,)),
     "MixtureSameFamily": (_mixture, (3,)),
     "MixtureGeneral": (_mixture_of_two, (3,)),
-    "Categorical": (lambda k, b: vd.Categorical(logits=_normal(k, (*b, 5))), ()),
-    "Categorical of probs": (lambda k, b: vd.Categorical(jax.random.dirichlet(k, jnp.ones(4), b)), ()),
+    "Categorical": (lambda z: vd.Categorical(logits=z[..., :5]), ()),
+    "Categorical of probs": (lambda z: vd.Categorical(jax.nn.softmax(z[..., :4])), ()),
     "Independent Bernoulli": (_pixels, (2, 3)),
     "Independent Categorical": (_classes, (3,)),
 }
@@ -114,31 +109,35 @@ def case(request):
     return CASES[request.param]
 
 
+NUMBERS = np.random.default_rng(0).normal(size=(2, 3, 26)).astype(np.float32)
+
+
 @pytest.mark.parametrize("batch", BATCHES)
 def test_shapes(case, batch):
     make, event = case
 
-    def everything(key):
-        d = make(key, batch)
+    def everything(z, key):
+        d = make(z)
         assert (d.batch_shape, d.event_shape) == (batch, event)
         draws = [d.sample(key, sample_shape) for sample_shape in [(), (7,), (2, 7)]]
         return d.mean, d.variance, draws, [d.log_prob(x) for x in draws]
 
-    mean, variance, draws, log_probs = jax.eval_shape(everything, jax.random.key(0))
+    mean, variance, draws, log_probs = jax.eval_shape(everything, np.zeros((*batch, 26)), jax.random.key(0))
     assert mean.shape == variance.shape == batch + event
     for sample_shape, x, log_prob in zip([(), (7,), (2, 7)], draws, log_probs, strict=True):
         assert x.shape == sample_shape + batch + event
         assert log_prob.shape == sample_shape + batch
 
 
-def _built(make, batch, shape):
-    """A distribution and draws from it, in one compiled program."""
+@functools.cache
+def _built(make):
+    """A distribution of batch shape (3,), draws [5, 2] from it, its mean and its variance, in one compiled program."""
 
-    def build(key):
-        d = make(key, batch)
-        return d, d.sample(jax.random.key(1), shape)
+    def build(z, key):
+        d = make(z)
+        return d, d.sample(key, (5, 2)), d.mean, d.variance
 
-    return jax.jit(build)(jax.random.key(0))
+    return jax.device_get(jax.jit(build)(NUMBERS[0], jax.random.key(1)))
 
 
 @jax.jit
@@ -147,9 +146,8 @@ def score(d, x):
 
 
 def test_leading_axes_are_the_same_as_one_by_one(case):
-    make, _ = case
-    d, x = _built(make, (3,), (5, 2))
-    together, x = np.asarray(score(d, x)), np.asarray(x)
+    d, x, *_ = _built(case[0])
+    together = np.asarray(score(d, x))
     assert np.isfinite(together).all()
     by_hand = np.array([[score(d, x[i, j]) for j in range(2)] for i in range(5)])
     np.testing.assert_allclose(together, by_hand, rtol=1e-6, atol=1e-6)
@@ -164,25 +162,24 @@ def make_row(d, i):
 
 
 def test_pytree_round_trip_and_jit(case):
-    make, _ = case
-    d, x = _built(make, (3,), (2,))
+    d, x, mean, variance = _built(case[0])
+    log_prob = score(d, x)
     leaves, structure = jax.tree.flatten(d)
     back = jax.tree.unflatten(structure, leaves)
     assert (type(back), back.batch_shape, back.event_shape) == (type(d), d.batch_shape, d.event_shape)
-    np.testing.assert_array_equal(score(back, x), score(d, x))
-    passed = jax.jit(lambda d: (d, d.sample(jax.random.key(1), (2,)), d.log_prob(x), d.mean, d.variance))(d)
-    np.testing.assert_array_equal(score(passed[0], x), score(d, x))
-    for got, expected in zip(passed[1:], (x, score(d, x), d.mean, d.variance), strict=True):
+    np.testing.assert_array_equal(score(back, x), log_prob)
+    passed = jax.jit(lambda d: (d, d.sample(jax.random.key(1), (5, 2)), d.log_prob(x), d.mean, d.variance))(d)
+    np.testing.assert_array_equal(score(passed[0], x), log_prob)
+    for got, expected in zip(passed[1:], (x, log_prob, mean, variance), strict=True):
         np.testing.assert_allclose(got, expected, rtol=2e-5, atol=1e-5)
 
 
 def test_made_inside_vmap(case):
     make, _ = case
-    keys = jax.random.split(jax.random.key(0), 3)
-    _, x = _built(make, (), ())
-    alone = jax.jit(lambda key: make(key, ()).log_prob(x))
-    together = jax.jit(jax.vmap(alone))(keys)
-    one_by_one = np.array([alone(key) for key in keys])
+    x = _built(make)[1][0, 0, 0]
+    alone = jax.jit(lambda z: make(z).log_prob(x))
+    together = jax.jit(jax.vmap(alone))(NUMBERS[1])
+    one_by_one = np.array([alone(z) for z in NUMBERS[1]])
     np.testing.assert_allclose(together, one_by_one, rtol=1e-5, atol=1e-6)
 
 
@@ -192,11 +189,11 @@ def test_moments_are_those_of_the_samples(case):
     n = 40_000
 
     @jax.jit
-    def draw(key):
-        d = make(key, (3,))
-        return d.sample(jax.random.key(3), (n,)), d.mean, d.variance
+    def draw(z, key):
+        d = make(z)
+        return d.sample(key, (n,)), d.mean, d.variance
 
-    x, mean, variance = (np.asarray(v, np.float64) for v in draw(jax.random.key(2)))
+    x, mean, variance = (np.asarray(v, np.float64) for v in draw(NUMBERS[1], jax.random.key(3)))
     apart = x - mean
     slack = 1e-6 * (1 + np.abs(mean))
     assert (np.abs(apart.mean(0)) <= 5 * x.std(0) / math.sqrt(n) + slack).all()
@@ -207,15 +204,14 @@ def test_moments_are_those_of_the_samples(case):
 def test_returned_from_vmap(case):
     """NumPyro's keep the shapes of one, and cannot be drawn from."""
     make, event = case
-    keys = jax.random.split(jax.random.key(0), 6).reshape(2, 3)
 
     @jax.jit
-    def drawn(keys):
-        d = jax.vmap(jax.vmap(lambda key: make(key, ())))(keys)
-        draws = d.sample(keys[0, 0], (4,))
-        return d, jax.vmap(lambda key: make(key, (3,)))(keys[:, 0]), draws, d.log_prob(draws), d.mean, d.variance
+    def drawn(z, key):
+        d = jax.vmap(jax.vmap(make))(z)
+        draws = d.sample(key, (4,))
+        return d, jax.vmap(make)(z), draws, d.log_prob(draws), d.mean, d.variance
 
-    d, other, draws, log_prob, mean, variance = drawn(keys)
+    d, other, draws, log_prob, mean, variance = jax.device_get(drawn(NUMBERS, jax.random.key(0)))
     for returned in (d, other):
         assert (returned.batch_shape, returned.event_shape) == ((2, 3), event)
     assert draws.shape == (4, 2, 3, *event)
@@ -231,38 +227,39 @@ LOCATIONS = np.array([-1e3, -1, 0, 0.5, 99.2, 254, 255.5, 300])
 EXTREME_LOGITS = np.array([-40.0, -3.0, -1e-3, 0.0, 0.5, 40.0])
 
 
-def _total(d, values):
-    """Σ_x p(x) over the support, and E[x] and Var[x] by the same sum."""
-    values = jnp.asarray(values, jnp.result_type(float)).reshape(-1, *([1] * len(d.batch_shape)))
-    p = jnp.exp(d.log_prob(values))
-    mean = (p * values).sum(0)
-    return p.sum(0), mean, (p * (values - mean) ** 2).sum(0)
+@jax.jit
+def score_and_moments(d, x):
+    return d.log_prob(x), d.mean, d.variance
+
+
+def _assert_normalised(d, num_values):
+    """Σ_x p(x) over the support is one, and the moments are E[x] and Var[x] by the same sum."""
+    values = np.arange(float(num_values)).reshape(-1, *([1] * len(d.batch_shape)))
+    log_p, mean, variance = jax.device_get(score_and_moments(d, values))
+    p = np.exp(log_p)
+    expected = (p * values).sum(0)
+    np.testing.assert_allclose(p.sum(0), 1, atol=1e-12)
+    np.testing.assert_allclose(mean, expected, rtol=1e-12, atol=1e-12)
+    # mean of squares minus square of the mean would be off by 2e-11 here
+    np.testing.assert_allclose(variance, (p * (values - expected) ** 2).sum(0), rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize(
-    ("make", "values"),
+    ("make", "num_values"),
     [
-        (lambda: vd.Bernoulli(logits=EXTREME_LOGITS), range(2)),
-        (lambda: vd.Bernoulli(np.array([0.0, 1e-300, 0.3, 1.0])), range(2)),
-        (lambda: vd.Categorical(logits=np.array([[40.0, -40, 0], [1, 2, 3], [-40, -40, -40]])), range(3)),
-        (lambda: vd.Categorical(np.array([[0.0, 1.0, 0.0], [0.2, 0.3, 0.5]])), range(3)),
+        (lambda: vd.Bernoulli(logits=EXTREME_LOGITS), 2),
+        (lambda: vd.Bernoulli(np.array([0.0, 1e-300, 0.3, 1.0])), 2),
+        (lambda: vd.Categorical(logits=np.array([[40.0, -40, 0], [1, 2, 3], [-40, -40, -40]])), 3),
+        (lambda: vd.Categorical(np.array([[0.0, 1.0, 0.0], [0.2, 0.3, 0.5]])), 3),
         *[
-            (
-                lambda s=s, n=n: vd.DiscretizedLogistic(LOCATIONS, s, n),
-                range(n),
-            )
+            (lambda s=s, n=n: vd.DiscretizedLogistic(LOCATIONS, s, n), n)
             for s in (1e-3, 0.1, 3.0, 1e4)
             for n in (2, 256)
         ],
     ],
 )
-def test_discrete_ones_sum_to_one_and_have_the_moments_of_the_sum(float64, make, values):
-    d = make()
-    total, mean, variance = _total(d, values)
-    np.testing.assert_allclose(total, 1, atol=1e-12)
-    np.testing.assert_allclose(d.mean, mean, rtol=1e-12, atol=1e-12)
-    # mean of squares minus square of the mean would be off by 2e-11 here
-    np.testing.assert_allclose(d.variance, variance, rtol=1e-12, atol=1e-15)
+def test_discrete_ones_sum_to_one_and_have_the_moments_of_the_sum(float64, make, num_values):
+    _assert_normalised(make(), num_values)
 
 
 @pytest.mark.parametrize("num_values", [2, 256])
@@ -270,11 +267,8 @@ def test_a_mixture_of_discretized_logistics_sums_to_one(float64, num_values):
     loc = np.stack([LOCATIONS, LOCATIONS[::-1], np.full(8, 3.0)], -1)
     logits = np.array([0.3, -1.0, -np.inf])
     d = vd.DiscretizedLogisticMixture(logits, loc, np.array([0.1, 30.0, 1.0]), num_values)
-    total, mean, variance = _total(d, range(num_values))
-    np.testing.assert_allclose(total, 1, atol=1e-12)
-    np.testing.assert_allclose(d.mean, mean, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(d.variance, variance, rtol=1e-12, atol=1e-15)
-    np.testing.assert_array_equal(d.log_prob(np.array([[-1.0], [0.5], [num_values]])), -np.inf)
+    _assert_normalised(d, num_values)
+    np.testing.assert_array_equal(score(d, np.array([[-1.0], [0.5], [num_values]])), -np.inf)
 
 
 def test_gradients_of_mixtures_hold_with_a_component_of_no_weight(float64):
@@ -282,17 +276,19 @@ def test_gradients_of_mixtures_hold_with_a_component_of_no_weight(float64):
     pixels = lambda w, l, x: vd.DiscretizedLogisticMixture(vd.Categorical(w).logits, l, np.ones(3), 9).log_prob(x)  # noqa: E731, E741
     numbers = lambda w, l, x: vd.Mixture(vd.Categorical(w), vd.Normal(l, 1.0)).log_prob(x)  # noqa: E731, E741
     for log_prob in (pixels, numbers):
+        gradients_of = jax.jit(jax.grad(log_prob, (0, 1)))
         for x in (0.0, 3.0, 8.0):
-            gradients = jax.grad(log_prob, (0, 1))(weights, loc, x)
+            gradients = jax.device_get(gradients_of(weights, loc, x))
             assert all(np.isfinite(g).all() for g in gradients)
             assert gradients[1][2] == 0
 
 
 def test_discretized_logistic_variance_in_single_precision():
-    scale = jnp.array([0.05, 0.3, 2.0])
-    got = vd.DiscretizedLogistic(jnp.full(3, 200.3), scale).variance
+    scale = np.array([0.05, 0.3, 2.0], np.float32)
+    variance = jax.jit(lambda loc, scale: vd.DiscretizedLogistic(loc, scale).variance)
+    got = variance(np.full(3, 200.3), scale)
     with jax.enable_x64(True):
-        exact = vd.DiscretizedLogistic(np.full(3, 200.3), np.asarray(scale, np.float64)).variance
+        exact = variance(np.full(3, 200.3), np.float64(scale))
         np.testing.assert_allclose(got, exact, rtol=3e-4)  # as a difference of squares: 0.1
 
 
@@ -306,7 +302,7 @@ def test_continuous_bernoulli_integrates_to_one(float64, logit):
         points = [1 / abs(logit)] if abs(logit) > 2 else None
         if logit > 2:
             points = [1 - 1 / logit]
-        f = lambda x: float(jnp.exp(d.log_prob(x))) * x**power  # noqa: E731
+        f = lambda x: np.exp(score(d, x)) * x**power  # noqa: E731
         return scipy.integrate.quad(f, 0, 1, points=points, epsabs=1e-13, epsrel=1e-12)[0]
 
     total, first, second = (integral(power) for power in range(3))
@@ -314,18 +310,18 @@ def test_continuous_bernoulli_integrates_to_one(float64, logit):
     assert float(d.mean) == pytest.approx(first, rel=1e-10)
     assert float(d.variance) == pytest.approx(second - first**2, rel=1e-7, abs=1e-11)
     # the quantiles invert the integral
-    x = d.icdf(jnp.array([0.25]))[0]
-    below = scipy.integrate.quad(lambda t: float(jnp.exp(d.log_prob(t))), 0, float(x), epsabs=1e-13)[0]
+    (x,) = np.asarray(d.icdf(np.array([0.25])))
+    below = scipy.integrate.quad(lambda t: np.exp(score(d, t)), 0, x, epsabs=1e-13)[0]
     assert below == pytest.approx(0.25, abs=3e-7)
 
 
 def test_continuous_bernoulli_keeps_its_digits_in_single_precision():
     logits = np.concatenate([s * np.geomspace(1e-4, 80, 200) for s in (-1, 1)])
-    single = vd.ContinuousBernoulli(jnp.asarray(logits, jnp.float32))
-    got = [np.asarray(v) for v in (single.log_prob(0.3), single.mean, single.variance)]
+    logits, x = np.float32(logits), np.float32(0.3)
+    got = jax.device_get(score_and_moments(vd.ContinuousBernoulli(logits), x))
     with jax.enable_x64(True):
-        double = vd.ContinuousBernoulli(np.asarray(logits, np.float32).astype(np.float64))
-        exact = [np.asarray(v) for v in (double.log_prob(np.float64(np.float32(0.3))), double.mean, double.variance)]
+        double = vd.ContinuousBernoulli(np.float64(logits))
+        exact = jax.device_get(score_and_moments(double, np.float64(x)))
     np.testing.assert_allclose(got[0], exact[0], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(got[1], exact[1], rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(got[2], exact[2], rtol=1e-5)  # the closed form down to 0.03, as it was: 3e-3
@@ -347,22 +343,24 @@ def test_dense_normals_are_scipys(float64, shared, rng):
     if shared:
         factor, covariance, tril = factor[:1], covariance[:1], tril[:1]
     x = loc[0] + rng.normal(size=(5, 1, 3))
+    everything = jax.jit(lambda d: (d.log_prob(x), d.entropy(), d.covariance_matrix, d.variance))
     for d in (vd.LowRankMultivariateNormal(loc, factor, diag), vd.MultivariateNormalTriL(loc, tril)):
         assert d.batch_shape == (2,)
+        log_prob, entropy, cov, variance = jax.device_get(everything(d))
         for i in range(2):
             one = scipy.stats.multivariate_normal(loc[i], covariance[0 if shared else i])
-            np.testing.assert_allclose(d.log_prob(x)[:, i], one.logpdf(x[:, 0]), rtol=1e-9)
-            np.testing.assert_allclose(d.entropy()[i], one.entropy(), rtol=1e-10)
-            np.testing.assert_allclose(d.covariance_matrix[i], one.cov, rtol=1e-10)
-        np.testing.assert_allclose(d.variance, np.diagonal(d.covariance_matrix, axis1=-2, axis2=-1), rtol=1e-12)
+            np.testing.assert_allclose(log_prob[:, i], one.logpdf(x[:, 0]), rtol=1e-9)
+            np.testing.assert_allclose(entropy[i], one.entropy(), rtol=1e-10)
+            np.testing.assert_allclose(cov[i], one.cov, rtol=1e-10)
+        np.testing.assert_allclose(variance, np.diagonal(cov, axis1=-2, axis2=-1), rtol=1e-12)
 
 
 def test_a_low_rank_normal_keeps_its_digits_in_single_precision():
     """Woodbury's difference was off by 3e-4 of it here."""
     factor, diag, x = np.array([[1e2], [1e2]]), np.array([1e-2, 1e-2]), np.array([10.01, 9.99])
-    d = vd.LowRankMultivariateNormal(*(jnp.asarray(a, jnp.float32) for a in (np.zeros(2), factor, diag)))
+    d = vd.LowRankMultivariateNormal(*(np.float32(a) for a in (np.zeros(2), factor, diag)))
     exact = scipy.stats.multivariate_normal(np.zeros(2), factor @ factor.T + np.diag(diag)).logpdf(np.float32(x))
-    np.testing.assert_allclose(d.log_prob(jnp.asarray(x, jnp.float32)), exact, rtol=1e-4)
+    np.testing.assert_allclose(score(d, np.float32(x)), exact, rtol=1e-4)
 
 
 def test_shapes_that_do_not_fit_are_refused():
@@ -473,8 +471,8 @@ def test_gradients_at_the_extremes_are_finite(make, parameters, values):
 
 
 def test_bernoulli_off_its_support():
-    d = vd.Bernoulli(logits=jnp.array([0.5]))
-    np.testing.assert_array_equal(d.log_prob(jnp.array([[0.5], [-1.0], [2.0], [1 + 1e-6]])), -np.inf)
+    d = vd.Bernoulli(logits=np.array([0.5]))
+    np.testing.assert_array_equal(score(d, np.array([[0.5], [-1.0], [2.0], [1 + 1e-6]])), -np.inf)
 
 
 def test_soft_targets_are_the_cross_entropy(float64):
@@ -489,7 +487,7 @@ def test_soft_targets_are_the_cross_entropy(float64):
 
 def test_bernoulli_keeps_its_digits_in_single_precision():
     """As x l − ln(1 + e^l), ln p(1) at a logit of 15 would be 0, not −3.06e-7."""
-    got = vd.Bernoulli(logits=jnp.array([15.0, -15.0])).log_prob(jnp.array([1.0, 0.0]))
+    got = score(vd.Bernoulli(logits=np.array([15.0, -15.0])), np.array([1.0, 0.0]))
     np.testing.assert_allclose(got, -np.log1p(np.exp(-15)), rtol=1e-6)
 
 
@@ -501,17 +499,22 @@ def test_bernoulli_at_certainty():
 
 def test_bernoulli_enumerates_its_support_and_knows_its_entropy(float64):
     d = vd.Bernoulli(logits=np.array([[-40.0, 0.3, 2.0]]))
-    values = d.enumerate_support()
+
+    @jax.jit
+    def everything(d):
+        values = d.enumerate_support()
+        return values, d.enumerate_support(expand=False), d.log_prob(values), d.entropy()
+
+    values, one, log_prob, entropy = jax.device_get(everything(d))
     assert values.shape == (2, 1, 3)
-    assert d.enumerate_support(expand=False).shape == (2, 1, 1)
-    log_prob = d.log_prob(values)
-    np.testing.assert_allclose(d.entropy(), -(jnp.exp(log_prob) * log_prob).sum(0), rtol=1e-12, atol=1e-12)
+    assert one.shape == (2, 1, 1)
+    np.testing.assert_allclose(entropy, -(np.exp(log_prob) * log_prob).sum(0), rtol=1e-12, atol=1e-12)
 
 
 def test_continuous_bernoulli_entropy(float64):
     for logit in (-7.0, 0.001, 3.0):
         d = vd.ContinuousBernoulli(np.float64(logit))
-        entropy = scipy.integrate.quad(lambda x, d=d: -float(jnp.exp(d.log_prob(x)) * d.log_prob(x)), 0, 1)[0]
+        entropy = scipy.integrate.quad(lambda x, d=d: -np.exp(score(d, x)) * score(d, x), 0, 1)[0]
         assert float(d.entropy()) == pytest.approx(entropy, rel=1e-9)
 
 
@@ -529,11 +532,13 @@ def test_one_of_probs_and_logits(make):
 def test_student_t_keeps_its_digits_in_single_precision():
     """NumPyro's log density is off by a tenth at df = 10⁶, and its distribution function by 1e-4 about the location."""
     x = np.array([0, 1e-4, 3e-4, -1e-3, 0.3, 2.0, -5.0, 1e4], np.float32)
+    both = jax.jit(lambda d: (d.log_prob(x), d.cdf(x)))
     for df in (2.01, 5.0, 100.0, 1e4, 1e6):
         d, expected = vd.StudentT(df), scipy.stats.t(float(np.float32(df)))
-        np.testing.assert_allclose(d.log_prob(x), expected.logpdf(x.astype(float)), rtol=3e-6, err_msg=f"{df}")
+        log_prob, cdf = both(d)
+        np.testing.assert_allclose(log_prob, expected.logpdf(x.astype(float)), rtol=3e-6, err_msg=f"{df}")
         if df <= 100:
-            np.testing.assert_allclose(d.cdf(x), expected.cdf(x.astype(float)), atol=2e-6, err_msg=f"{df}")
+            np.testing.assert_allclose(cdf, expected.cdf(x.astype(float)), atol=2e-6, err_msg=f"{df}")
 
 
 def test_negative_binomial_keeps_its_digits_in_single_precision():
@@ -543,8 +548,8 @@ def test_negative_binomial_keeps_its_digits_in_single_precision():
         mean = np.exp(float(log_mean))
         for c in (2.0**-10, 0.5, 1024.0, 1e5):
             d, expected = vd.NegativeBinomialLogMean(log_mean, c), scipy.stats.nbinom(c, c / (c + mean))
-            np.testing.assert_allclose(d.log_prob(k.astype(np.float32)), expected.logpmf(k), rtol=5e-6, atol=2e-6)
-    off = vd.NegativeBinomialLogMean(1.0, 2.0).log_prob(jnp.array([-1.0, 0.5]))
+            np.testing.assert_allclose(score(d, k.astype(np.float32)), expected.logpmf(k), rtol=5e-6, atol=2e-6)
+    off = score(vd.NegativeBinomialLogMean(1.0, 2.0), np.array([-1.0, 0.5]))
     np.testing.assert_array_equal(off, -np.inf)
 
 

@@ -20,36 +20,46 @@ def summary(values, dtype=np.float32):
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_output_shapes_and_leading_axes(name):
+def test_output_shapes_and_leading_axes(name, rng):
     parts = LIKELIHOODS[name].for_data((4, 3), DataOptions(num_values=7), None)
     shape = parts.likelihood.output_shape((4, 3))
     assert shape[:2] == (4, 3)
-    output = jax.random.normal(jax.random.key(0), (2, 5, *shape))
-    p = parts.likelihood(output)
-    assert p.batch_shape == (2, 5, 4, 3)
     assert parts.output_bias is None
-    x = jnp.ones((5, 4, 3)) if name != "continuous_bernoulli" else jnp.full((5, 4, 3), 0.5)
-    assert parts.features(x).shape == (5, *parts.features_shape)
-    np.testing.assert_allclose(p.log_prob(x)[1, 3], parts.likelihood(output[1, 3]).log_prob(x[3]), rtol=1e-5)
+
+    @jax.jit
+    def everything(output, x):
+        p = parts.likelihood(output)
+        return p, parts.features(x), p.log_prob(x), parts.likelihood(output[1, 3]).log_prob(x[3])
+
+    x = np.full((5, 4, 3), 1 if name != "continuous_bernoulli" else 0.5, np.float32)
+    p, features, together, alone = jax.device_get(everything(np.float32(rng.normal(size=(2, 5, *shape))), x))
+    assert p.batch_shape == (2, 5, 4, 3)
+    assert features.shape == (5, *parts.features_shape)
+    np.testing.assert_allclose(together[1, 3], alone, rtol=1e-5)
+
+
+@jax.jit
+def score_and_moments(likelihood, output, x):
+    p = likelihood(output)
+    return p.log_prob(x), p.mean, p.variance
 
 
 @pytest.mark.parametrize(("output", "most"), [(-40.0, 5), (0.0, 40), (3.0, 120)])
 def test_poisson_sums_to_one(float64, output, most):
-    p = vl.Poisson()(jnp.asarray(output))
-    probabilities = np.exp(p.log_prob(jnp.arange(float(most))))
-    assert probabilities.sum() == pytest.approx(1, abs=1e-12)
-    assert float(p.mean) == pytest.approx(np.exp(output))
+    log_p, mean, _ = score_and_moments(vl.Poisson(), output, np.arange(float(most)))
+    assert np.exp(log_p).sum() == pytest.approx(1, abs=1e-12)
+    assert float(mean) == pytest.approx(np.exp(output))
 
 
 @pytest.mark.parametrize("raw", [-40.0, 0.0, 40.0])
 @pytest.mark.parametrize("loc", [-30.0, -1.0, 0.3, 30.0])
 def test_discretized_logistic_sums_to_one_from_any_output(float64, loc, raw):
-    p = vl.DiscretizedLogistic(256)(jnp.array([loc, raw]))
-    log_p = p.log_prob(jnp.arange(256.0))
+    likelihood, output = vl.DiscretizedLogistic(256), np.array([loc, raw])
+    log_p, *_ = score_and_moments(likelihood, output, np.arange(256.0))
     assert np.isfinite(log_p).all()
     assert np.exp(log_p).sum() == pytest.approx(1, abs=1e-12)
     # −1 and 1 are the first and the last value
-    assert float(p.loc) == pytest.approx(127.5 * (1 + loc))
+    assert float(likelihood(output).loc) == pytest.approx(127.5 * (1 + loc))
 
 
 def test_gaussian_is_learned_unless_known():
@@ -63,44 +73,47 @@ def test_gaussian_is_learned_unless_known():
 
 @pytest.mark.parametrize("raw", [-1e4, -3.0, 0.0, 3.0, 1e4])
 def test_heteroscedastic_gaussian_is_the_normal_of_its_two_outputs(raw):
-    p = vl.HeteroscedasticGaussian()(jnp.array([0.7, raw]))
+    likelihood, output = vl.HeteroscedasticGaussian(), np.array([0.7, raw], np.float32)
+    log_prob, mean, variance = score_and_moments(likelihood, output, 2.0)
+    p = likelihood(output)
     scale = float(p.scale)
     # 1 at zero, and never below the floor; the identity far up
     assert scale == pytest.approx({-1e4: 1e-3, 0.0: 1.0, 1e4: 1e4}.get(raw, scale), rel=1e-4)
     assert (scale > 1) == (raw > 0)
-    assert (float(p.mean), float(p.variance)) == pytest.approx((0.7, scale**2))
+    assert (float(mean), float(variance)) == pytest.approx((0.7, scale**2))
     expected = scipy.stats.norm(0.7, scale)
-    assert float(p.log_prob(2.0)) == pytest.approx(expected.logpdf(2.0), rel=1e-4)
+    assert float(log_prob) == pytest.approx(expected.logpdf(2.0), rel=1e-4)
     assert float(p.cdf(2.0)) == pytest.approx(expected.cdf(2.0), abs=1e-6)
 
 
 def test_student_t_is_scipys(float64):
-    p = vl.StudentT(df=[2.5, 4.0, 300.0], scale=[0.5, 1.0, 3.0])(jnp.array([1.0, -2.0, 0.0]))
-    expected = scipy.stats.t(np.array([2.5, 4.0, 300.0]), [1.0, -2.0, 0.0], [0.5, 1.0, 3.0])
+    likelihood, loc = vl.StudentT(df=[2.5, 4.0, 300.0], scale=[0.5, 1.0, 3.0]), np.array([1.0, -2.0, 0.0])
+    expected = scipy.stats.t(np.array([2.5, 4.0, 300.0]), loc, [0.5, 1.0, 3.0])
     x = np.array([-40.0, -2.0, 0.999, 1.0, 7.0])[:, None]
-    np.testing.assert_allclose(p.log_prob(x), expected.logpdf(x), rtol=1e-12)
-    np.testing.assert_allclose(p.cdf(x), expected.cdf(x), rtol=1e-9, atol=1e-15)
-    np.testing.assert_allclose(p.mean, expected.mean(), rtol=1e-12)
+    log_prob, mean, variance = score_and_moments(likelihood, loc, x)
+    np.testing.assert_allclose(log_prob, expected.logpdf(x), rtol=1e-12)
+    np.testing.assert_allclose(likelihood(loc).cdf(x), expected.cdf(x), rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(mean, expected.mean(), rtol=1e-12)
     # scale² itself would be a fifth, a half and 0.993 of it
-    np.testing.assert_allclose(p.variance, expected.var(), rtol=1e-12)
-    one = vl.StudentT()(jnp.asarray(0.3))
-    assert scipy.integrate.quad(lambda x: np.exp(float(one.log_prob(x))), -np.inf, np.inf)[0] == pytest.approx(1)
+    np.testing.assert_allclose(variance, expected.var(), rtol=1e-12)
+    density = jax.jit(lambda x: jnp.exp(vl.StudentT()(0.3).log_prob(x)))
+    assert scipy.integrate.quad(density, -np.inf, np.inf)[0] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("log_mean", "concentration"), [(-5.0, 1.0), (1.0, 0.3), (3.0, 5.0), (2.0, 1e6)])
 def test_negative_binomial_sums_to_one(float64, log_mean, concentration):
-    p = vl.NegativeBinomial(concentration)(jnp.asarray(log_mean))
-    counts = np.arange(3000.0)
-    probabilities = np.exp(p.log_prob(counts))
+    likelihood, counts = vl.NegativeBinomial(concentration), np.arange(3000.0)
+    log_prob, *moments = jax.device_get(score_and_moments(likelihood, log_mean, counts))
+    probabilities = np.exp(log_prob)
     assert probabilities.sum() == pytest.approx(1, abs=1e-9)
     mean = (probabilities * counts).sum()
     variance = (probabilities * (counts - mean) ** 2).sum()
-    assert (float(p.mean), float(p.variance)) == pytest.approx((mean, variance), rel=1e-8)
+    assert moments == pytest.approx([mean, variance], rel=1e-8)
     # a Poisson's would be the mean alone
-    assert float(p.variance) == pytest.approx(np.exp(log_mean) + np.exp(2 * log_mean) / concentration)
+    assert moments[1] == pytest.approx(np.exp(log_mean) + np.exp(2 * log_mean) / concentration)
     expected = scipy.stats.nbinom(concentration, concentration / (concentration + np.exp(log_mean)))
-    np.testing.assert_allclose(p.cdf(counts[:99]), expected.cdf(counts[:99]), rtol=1e-7)
-    np.testing.assert_allclose(p.log_prob(counts[:99]), expected.logpmf(counts[:99]), rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(likelihood(log_mean).cdf(counts[:99]), expected.cdf(counts[:99]), rtol=1e-7)
+    np.testing.assert_allclose(log_prob[:99], expected.logpmf(counts[:99]), rtol=1e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["heteroscedastic_gaussian", "student_t", "negative_binomial"])
@@ -138,13 +151,18 @@ def test_noise_is_learned_unless_known():
 @pytest.mark.parametrize("raw", [-1e4, 0.0, 1e4])
 def test_learned_noise_stays_where_it_has_a_variance(raw):
     """Without floors the variance would be infinite, or the density."""
-    moved = lambda likelihood: jax.tree.map(lambda leaf: jnp.full_like(leaf, raw), likelihood)(jnp.asarray(0.0))  # noqa: E731
-    heavy, counts = moved(vl.StudentT()), moved(vl.NegativeBinomial())
-    assert float(heavy.df) > 2
-    assert 1e-6 <= float(heavy.variance) < np.inf
-    assert 0 < float(counts.concentration) <= 1.0001e4
-    assert np.isfinite(heavy.log_prob(1.0))
-    assert np.isfinite(counts.log_prob(1.0))
+
+    @jax.jit
+    def everything(raw):
+        moved = lambda likelihood: jax.tree.map(lambda leaf: jnp.full_like(leaf, raw), likelihood)(jnp.asarray(0.0))  # noqa: E731
+        heavy, counts = moved(vl.StudentT()), moved(vl.NegativeBinomial())
+        return heavy.df, heavy.variance, counts.concentration, heavy.log_prob(1.0), counts.log_prob(1.0)
+
+    df, variance, concentration, *log_probs = jax.device_get(everything(raw))
+    assert df > 2
+    assert 1e-6 <= variance < np.inf
+    assert 0 < concentration <= 1.0001e4
+    assert np.isfinite(log_probs).all()
 
 
 @pytest.mark.parametrize(
@@ -162,9 +180,10 @@ def test_what_cannot_be(make, message):
 
 
 def test_classes_left_open_are_those_of_the_output():
-    logits = jnp.log(jnp.array([0.1, 0.2, 0.7]))
+    logits = np.log(np.array([0.1, 0.2, 0.7]))
     assert vl.Categorical().output_shape((3,)) == (3, -1)
-    np.testing.assert_allclose(np.exp(vl.Categorical()(logits).log_prob(jnp.arange(3.0))), [0.1, 0.2, 0.7], rtol=1e-6)
+    log_p, *_ = score_and_moments(vl.Categorical(), logits, np.arange(3.0))
+    np.testing.assert_allclose(np.exp(log_p), [0.1, 0.2, 0.7], rtol=1e-6)
 
 
 # --- observations ----------------------------------------------------------------------------------------------------
@@ -266,16 +285,23 @@ LOCATION_SCALE = {
 
 
 @pytest.mark.parametrize("name", LOCATION_SCALE)
-def test_restore_is_a_change_of_variables(float64, name):
+def test_restore_is_a_change_of_variables(float64, name, rng):
     """Student's t rebuilt by position would have the location for its degrees of freedom."""
     make, width = LOCATION_SCALE[name]
     observe = Standardized(np.array([3.0, -100.0]), np.array([0.1, 40.0]), 2)
-    p = vd.Independent(make()(jax.random.normal(jax.random.key(0), (5, 2, *width))), 1)
     y = np.array([3.2, -70.0])
-    stored = observe.restore(p)
-    np.testing.assert_allclose(stored.log_prob(y), p.log_prob(observe.prepare(y)) + observe.log_det(), rtol=1e-12)
-    np.testing.assert_allclose(stored.mean, observe.shift + observe.unit * p.mean, rtol=1e-12)
-    np.testing.assert_allclose(stored.variance, observe.unit**2 * p.variance, rtol=1e-12)
+
+    @jax.jit
+    def everything(output):
+        p = vd.Independent(make()(output), 1)
+        stored = observe.restore(p)
+        expected = p.log_prob(observe.prepare(y)) + observe.log_det(), p.mean, p.variance
+        return (stored.log_prob(y), stored.mean, stored.variance), expected
+
+    got, (log_prob, mean, variance) = jax.device_get(everything(rng.normal(size=(5, 2, *width))))
+    np.testing.assert_allclose(got[0], log_prob, rtol=1e-12)
+    np.testing.assert_allclose(got[1], observe.shift + observe.unit * mean, rtol=1e-12)
+    np.testing.assert_allclose(got[2], observe.unit**2 * variance, rtol=1e-12)
 
 
 def test_restore_refuses_what_is_no_location_scale_family():
