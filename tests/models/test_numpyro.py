@@ -1,5 +1,6 @@
 """NumPyro models as densities: subsampled plates, and discrete sites summed out."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +17,15 @@ pytestmark = pytest.mark.usefixtures("float64")
 KEY = jax.random.key(0)
 X = jnp.asarray(np.random.default_rng(0).normal(size=(7, 2)))
 Y = jnp.asarray(np.random.default_rng(1).normal(size=(7, 3)))
+
+
+def latents(model):
+    return np.random.default_rng(2).normal(size=jax.eval_shape(lambda: model.start).shape)
+
+
+@eqx.filter_jit
+def density_and_values(model, z):
+    return jax.value_and_grad(model.log_density)(z), model.constrain(z)
 
 
 def table(x, y, some_rows=None, some_columns=None):
@@ -36,14 +46,15 @@ def test_a_subsampled_plate_has_the_density_of_all_its_rows(rows, columns):
     """Without NumPyro's scale the likelihood of three rows of seven would count for less than half."""
     whole = NumpyroModel(table, (X, Y), {})
     sub = NumpyroModel(table, (X, Y, rows, columns), {})
-    z = jax.random.normal(KEY, whole.start.shape)
-    found, expected = (jax.jit(jax.value_and_grad(model.log_density))(z) for model in (sub, whole))
+    z = latents(whole)
+    (found, expected), (found_values, expected_values) = zip(
+        *(density_and_values(m, z) for m in (sub, whole)), strict=True
+    )
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-9)
-    expected, found = whole.constrain(z), sub.constrain(z)
-    assert set(found) == set(expected)
-    for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, rtol=1e-12)
+    assert set(found_values) == set(expected_values)
+    for name, values in expected_values.items():
+        np.testing.assert_allclose(found_values[name], values, rtol=1e-12)
 
 
 def normal_mean(x, some=None):
@@ -81,21 +92,26 @@ def test_a_discrete_site_is_summed_out():
     pytest.importorskip("funsor")
     x = jnp.array([-1.2, 0.8, 1.1, -0.3])
     model, expected = (NumpyroModel(m, (x,), {}) for m in (mixture, marginal))
-    z = jax.random.normal(KEY, expected.start.shape)
-    np.testing.assert_allclose(model.log_density(z), expected.log_density(z), rtol=1e-12)
-    assert set(model.constrain(z)) == {"share", "loc"}
+    z = latents(expected)
+    found, values = eqx.filter_jit(lambda z: ((model.log_density(z), expected.log_density(z)), model.constrain(z)))(z)
+    np.testing.assert_allclose(*found, rtol=1e-12)
+    assert set(values) == {"share", "loc"}
 
 
 def test_the_density_is_numpyro_s_own():
     model = NumpyroModel(table, (X, Y), {})
-    z = jax.random.normal(KEY, model.start.shape)
-    values = model.constrain(z)
-    log_joint, _ = log_density(table, (X, Y), {}, values)
-    # the bijectors' log-determinants: exp for scale and level; Dirichlet's by the stick-breaking of its rows
-    log_det = jnp.log(values["scale"]) + jnp.log(values["level"]).sum()
-    simplex = dist.biject_to(dist.constraints.simplex)
-    log_det += simplex.log_abs_det_jacobian(simplex.inv(values["share"]), values["share"]).sum()
-    np.testing.assert_allclose(model.log_density(z), log_joint + log_det, rtol=1e-10)
+
+    @jax.jit
+    def found_and_expected(z):
+        values = model.constrain(z)
+        log_joint, _ = log_density(table, (X, Y), {}, values)
+        # the bijectors' log-determinants: exp for scale and level; Dirichlet's by the stick-breaking of its rows
+        log_det = jnp.log(values["scale"]) + jnp.log(values["level"]).sum()
+        simplex = dist.biject_to(dist.constraints.simplex)
+        log_det += simplex.log_abs_det_jacobian(simplex.inv(values["share"]), values["share"]).sum()
+        return model.log_density(z), log_joint + log_det
+
+    np.testing.assert_allclose(*found_and_expected(latents(model)), rtol=1e-10)
 
 
 def counted():

@@ -86,7 +86,11 @@ def parts(name):
     make, shape = NETWORKS[name]
     weights, fixed = eqx.partition(eqx.filter_jit(make)(), eqx.is_inexact_array)
     q = MeanFieldWeights(weights, jax.tree.map(lambda w: np.full(w.shape, np.log(0.3), w.dtype), weights))
-    return lambda weights, x: eqx.combine(weights, fixed)(x), q, jnp.asarray(np.random.default_rng(3).normal(size=shape))
+    return (
+        lambda weights, x: eqx.combine(weights, fixed)(x),
+        q,
+        jnp.asarray(np.random.default_rng(3).normal(size=shape)),
+    )
 
 
 def moments(outputs):
@@ -118,7 +122,11 @@ def test_outputs_have_the_distribution_of_those_of_drawn_weights(float64, name, 
 
 
 def test_what_is_drawn_for_what():
-    ways = {name: plan(network, q.loc, x, "local").ways for name in NETWORKS for network, q, x in [parts(name)]}
+    def found(name):
+        network, q, x = parts(name)
+        return plan(network, q.loc, x, "local").ways
+
+    ways = {name: eqx.filter_eval_shape(found, name) for name in NETWORKS}
     assert set(ways["dense"]) == set(ways["ours"]) == {"local"}
     assert ways["convolution"] == ("datum", "datum", "local", "local")  # kernel, its bias; the dense layer
     assert ways["recurrent"][-2:] == ("local", "local")

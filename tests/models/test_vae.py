@@ -16,7 +16,7 @@ import scipy.stats
 import linear_gaussian as lg
 import varinf as vi
 from varinf import distributions as vd
-from varinf._tree import named_arrays
+from varinf._tree import named_arrays, trainable
 from varinf.data import source, summarize
 from varinf.likelihoods import LIKELIHOODS
 from varinf.objectives import ELBO, Batch, value_and_grad
@@ -47,18 +47,15 @@ def build(likelihood, shape, hidden=(4,), **settings):
     return vi.VAE.build(**(rest | needed | settings)), x
 
 
-def batch_of(model, x, key=None):
-    rows = model.observation(jnp.asarray(model.observation.prepare(x)), key=key)
-    n = len(x)
-    return Batch(rows, jnp.arange(n), jnp.ones(n, bool), jnp.asarray(n), jnp.asarray(0))
+@eqx.filter_jit
+def _step(params, fixed, rows):
+    n = len(rows)
+    batch = Batch(fixed.observation(rows, key=None), np.arange(n), np.ones(n, bool), np.asarray(n), np.asarray(0))
+    return value_and_grad(ELBO(3), params, fixed, batch, key=KEY)
 
 
-def evaluate(model, x, objective=None):
-    from varinf._tree import trainable
-
-    params, fixed = eqx.partition(model, trainable(model))
-    step = eqx.filter_jit(lambda p, f, b: value_and_grad(objective or ELBO(3), p, f, b, key=KEY))
-    return step(params, fixed, batch_of(model, x))
+def evaluate(model, x):
+    return _step(*eqx.partition(model, trainable(model)), jnp.asarray(model.observation.prepare(x)))
 
 
 @pytest.mark.parametrize("shape", [(5,), (4, 3, 2)])
@@ -74,7 +71,6 @@ def test_every_likelihood_with_every_shape(likelihood, shape):
     assert {name for name in given - trained if not name.startswith(("prior.", "observation."))} == set()
     assert not any(name.startswith(("prior.", "observation.")) for name in trained)
 
-    @eqx.filter_jit
     def all_of_it(model, key):
         # on rows as they are stored: traced rows are prepared as well
         q = model.encode(x)
@@ -82,19 +78,20 @@ def test_every_likelihood_with_every_shape(likelihood, shape):
         draws = model.sample(7, key=key), model.sample(7, key=key, mean=True), model.reconstruct(x)
         return q.mean, q.variance, p.mean, p.variance, p.sample(key), p.log_prob(p.sample(key)), *draws
 
-    shapes = [leaf.shape for leaf in all_of_it(model, KEY)]
+    shapes = [leaf.shape for leaf in eqx.filter_eval_shape(all_of_it, model, KEY)]
     assert shapes[:2] == [(N, 2)] * 2
     assert shapes[2:5] == [(2, 3, *shape)] * 3
     assert shapes[5:] == [(2, 3), (7, *shape), (7, *shape), (N, *shape)]
     # draws are such as the model takes
-    model.observation.check(summarize(source(np.asarray(model.sample(50, key=KEY)))))
+    draws = eqx.filter_jit(lambda model: model.sample(50, key=KEY))(model)
+    model.observation.check(summarize(source(np.asarray(draws))))
 
 
 @pytest.mark.parametrize(("likelihood", "slack"), [(name, 1e-3) for name in LIKELIHOODS])
 def test_the_output_starts_at_the_datas_mean(likelihood, slack):
     model, x = build(likelihood, (4, 3))
     # at z = 0 the layers before the last give zero
-    mean = np.asarray(model.decode(jnp.zeros(2)).mean, np.float64)
+    mean = np.asarray(eqx.filter_jit(lambda model: model.decode(jnp.zeros(2)).mean)(model), np.float64)
     expected = x.mean(0) / (255.0 if likelihood == "continuous_bernoulli" and x.max() > 1 else 1.0)
     slack = slack * max(1.0, np.abs(expected).max())
     if likelihood == "discretized_logistic":
@@ -158,13 +155,14 @@ class TrainedPrior(eqx.Module):
 
 def test_a_distribution_as_prior_stays_and_a_module_is_trained():
     model, x = build("bernoulli", (5,))
-    given = eqx.tree_at(lambda m: m.prior, model, vd.MultivariateNormalDiag(jnp.ones(2), jnp.ones(2)))
+    ones = jnp.asarray(np.ones(2, np.float32))
+    given = eqx.tree_at(lambda m: m.prior, model, vd.MultivariateNormalDiag(ones, ones))
     fitted = vi.fit(given, x, epochs=5, key=KEY).model
     np.testing.assert_array_equal(fitted.prior.loc, 1)
-    trained = eqx.tree_at(lambda m: m.prior, model, TrainedPrior(jnp.ones(2)))
+    trained = eqx.tree_at(lambda m: m.prior, model, TrainedPrior(ones))
     fitted = vi.fit(trained, x, epochs=5, key=KEY).model
     assert (np.asarray(fitted.prior.loc) < 1).all()
-    assert fitted.sample(3, key=KEY).shape == (3, 5)
+    assert eqx.filter_eval_shape(fitted.sample, 3, key=KEY).shape == (3, 5)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +201,7 @@ SAVED = [
 
 CHILD = """
 import sys, numpy as np, varinf as vi
-from varinf._tree import named_arrays
+from varinf._tree import named_arrays, trainable
 for path in sys.argv[1:]:
     vi.save(vi.load(path), path + '-again')
 """

@@ -24,13 +24,14 @@ def wild(tree, spread=0.4):
     """Weights that are nothing like those of the start."""
     leaves, structure = jax.tree.flatten(tree)
     rng = np.random.default_rng(0)
-    return jax.tree.unflatten(structure, [leaf + spread * rng.normal(size=leaf.shape) for leaf in leaves])
+    moved = [jnp.asarray(np.asarray(leaf) + spread * rng.normal(size=leaf.shape), leaf.dtype) for leaf in leaves]
+    return jax.tree.unflatten(structure, moved)
 
 
 def member(family, dim, batch=()):
     """A family with such weights, and parameters of some of its members."""
     family = wild(family.built(dim, key=KEY))
-    return family, wild(jnp.broadcast_to(family.standard(dim), (*batch, family.num_parameters(dim))))
+    return family, wild(np.broadcast_to(family.standard(dim), (*batch, family.num_parameters(dim))))
 
 
 @flows
@@ -39,12 +40,12 @@ def member(family, dim, batch=()):
 def test_the_density_integrates_to_one(family, dim):
     family = wild(family.built(dim, key=KEY), 0.2)
     q = family(wild(family.standard(dim)))
-    z = jax.jit(lambda noise: q.from_noise(noise)[0])(jax.random.normal(KEY, (2000, dim)))
+    z = np.asarray(jax.jit(lambda: q.from_noise(jax.random.normal(KEY, (2000, dim)))[0])())
     # a trapezoidal rule over a box far beyond the draws; a log-determinant that is left out gives 0.3 to 3
-    axes = [jnp.linspace(a, b, 251) for a, b in zip(z.min(0) - 2 * z.std(0), z.max(0) + 2 * z.std(0), strict=True)]
-    grid = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)
-    cell = float(jnp.prod(jnp.stack([axis[1] - axis[0] for axis in axes])))
-    assert float(jnp.exp(jax.jit(q.log_prob)(grid)).sum()) * cell == pytest.approx(1, abs=2e-3)
+    axes = [np.linspace(a, b, 251) for a, b in zip(z.min(0) - 2 * z.std(0), z.max(0) + 2 * z.std(0), strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    cell = np.prod([axis[1] - axis[0] for axis in axes])
+    assert np.exp(jax.jit(q.log_prob)(grid)).sum() * cell == pytest.approx(1, abs=2e-3)
 
 
 @flows
@@ -121,7 +122,7 @@ def test_the_start_is_the_identity(family):
     np.testing.assert_allclose(mean, 0, atol=1e-5)
     np.testing.assert_allclose(variance, 1, atol=1e-4)
     # weights at 0 are learned from at once
-    assert jnp.abs(gradient.layers[0].network.layers[-1].weight).max() > 0.1
+    assert np.abs(gradient.layers[0].network.layers[-1].weight).max() > 0.1
 
 
 @flows
@@ -136,7 +137,7 @@ def test_batches(family):
         of_one = one.log_prob(z[:, 2, 1]), one.mean, one.variance, one.sample(KEY, (20_000,))
         return z, q.log_prob(z, known), q.log_prob(z), q.mean, q.variance, *of_one
 
-    z, known, log_q, mean, variance, *of_one = all_of_it(parameters)
+    z, known, log_q, mean, variance, *of_one = map(np.asarray, all_of_it(parameters))
     assert z.shape == (6, 4, 2, 3)
     np.testing.assert_allclose(known, log_q, atol=1e-3)
     assert mean.shape == variance.shape == (4, 2, 3)
@@ -144,8 +145,8 @@ def test_batches(family):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
     # of 1024 draws the mean is off by 1/32 of a standard deviation; five times that is never
     spread = of_one[-1].std(0)
-    assert (jnp.abs(mean[2, 1] - of_one[-1].mean(0)) < 0.15 * spread).all()
-    np.testing.assert_allclose(jnp.sqrt(variance[2, 1]), spread, rtol=0.2)
+    assert (np.abs(mean[2, 1] - of_one[-1].mean(0)) < 0.15 * spread).all()
+    np.testing.assert_allclose(np.sqrt(variance[2, 1]), spread, rtol=0.2)
 
 
 def test_what_cannot_be():
@@ -172,7 +173,7 @@ def build(posterior):
 def test_with_stopped_parameters_the_gradient_is_the_same_on_average(posterior):
     params, fixed = build(posterior)
     x = jax.random.normal(KEY, (1, 5))
-    batch = Batch(x, jnp.arange(1), jnp.ones(1, bool), jnp.asarray(1), jnp.asarray(0))
+    batch = Batch(x, np.arange(1), np.ones(1, bool), np.asarray(1), np.asarray(0))
 
     @eqx.filter_jit
     def all_of_it(params):
@@ -182,10 +183,12 @@ def test_with_stopped_parameters_the_gradient_is_the_same_on_average(posterior):
     (plain, of_plain), (stopped, of_stopped), (_, of_dreg) = all_of_it(params)
     # the same draws, of which ln q comes with them or by the inverse
     assert float(plain["elbo"]) == pytest.approx(float(stopped["elbo"]), abs=1e-3)
-    ours, theirs = (jax.flatten_util.ravel_pytree(grad.encoder)[0] for grad in (of_plain, of_stopped))
+    ours, theirs = (
+        np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(grad.encoder)]) for grad in (of_plain, of_stopped)
+    )
     # they differ by 0.3 % and 1.4 %, and by nothing were the parameters not stopped
-    assert 1e-4 < jnp.linalg.norm(ours - theirs) / jnp.linalg.norm(theirs) < 0.05
-    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(of_dreg))
+    assert 1e-4 < np.linalg.norm(ours - theirs) / np.linalg.norm(theirs) < 0.05
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(of_dreg))
 
 
 class Bent(eqx.Module):
