@@ -109,13 +109,7 @@ class Feed:
             data = jax.tree.map(lambda leaf: jnp.asarray(_padded(leaf, batches * self.batch_size)), taken)
             positions = np.zeros(batches * width, np.int32)
             positions[where] = flat
-        return Block(
-            data,
-            jnp.asarray(positions.reshape(shape)),
-            jnp.asarray(rows.reshape(shape)),
-            jnp.asarray(mask.reshape(shape)),
-            jnp.asarray(count),
-        )
+        return Block(data, positions.reshape(shape), rows.reshape(shape), mask.reshape(shape), np.asarray(count))
 
     def _take(self, rows: np.ndarray) -> PyTree:
         return self._observation.prepare(self._source.take(rows))
