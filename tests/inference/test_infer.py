@@ -5,9 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import pytest
-import scipy.stats
 from numpyro import distributions as dist
-from scipy import optimize
+from scipy import optimize, stats
 
 import varinf as vi
 from varinf.inference._bound import Begun, Frame, Parabola
@@ -114,7 +113,7 @@ def test_a_student_t_against_quadrature(seed):
     # the best normal for a Student-t of 5 degrees of freedom, found on a fine grid of scales
     nodes, weights = np.polynomial.hermite_e.hermegauss(200)
     scales = np.linspace(0.8, 1.6, 4001)
-    bounds = scipy.stats.t(5).logpdf(scales[:, None] * nodes) @ (weights / weights.sum()) + np.log(scales)
+    bounds = stats.t(5).logpdf(scales[:, None] * nodes) @ (weights / weights.sum()) + np.log(scales)
     best = float(bounds.max()) + 0.5 * np.log(2 * np.pi * np.e)
     found = vi.infer(vi.LogDensity(student_t, jnp.ones(1)), key=jax.random.key(seed))
     assert found.converged

@@ -86,11 +86,8 @@ def parts(name):
     make, shape = NETWORKS[name]
     weights, fixed = eqx.partition(eqx.filter_jit(make)(), eqx.is_inexact_array)
     q = MeanFieldWeights(weights, jax.tree.map(lambda w: np.full(w.shape, np.log(0.3), w.dtype), weights))
-    return (
-        lambda weights, x: eqx.combine(weights, fixed)(x),
-        q,
-        jnp.asarray(np.random.default_rng(3).normal(size=shape)),
-    )
+    x = jnp.asarray(np.random.default_rng(3).normal(size=shape))
+    return lambda weights, x: eqx.combine(weights, fixed)(x), q, x
 
 
 def moments(outputs):

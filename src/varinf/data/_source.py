@@ -160,7 +160,10 @@ def source(x: Any) -> Source:
 
 
 def rows_between(source: Source, start: int, stop: int) -> Rows:
-    """The rows from `start` to `stop`: without a copy where the source can, so not to be written to."""
+    """The rows from `start` to `stop`, `[stop − start, *shape]` or a tuple of such.
+
+    Without a copy where the source can give them so: not to be written to.
+    """
     return source.read(start, stop) if isinstance(source, ArraySource) else source.take(np.arange(start, stop))
 
 
