@@ -38,21 +38,33 @@ def assert_same_arrays(one, two):
 @pytest.mark.parametrize(("n", "batch_size", "width"), [(1, 1, 1), (10, 3, 3), (10, 10, 128), (9, 3, 3), (300, 1, 1)])
 @pytest.mark.parametrize("most_bytes", [0, 1 << 20])
 @pytest.mark.parametrize("first", [0, 1])
-def test_each_row_comes_once(n, batch_size, width, most_bytes, first):
+def test_each_row_comes_once_in_each_pass(n, batch_size, width, most_bytes, first):
     x = np.arange(3 * n, dtype=np.float32).reshape(n, 3)
     feed = Feed(data.source(x), AsGiven(), batch_size, width, most_bytes)
-    order = data.order(5, 2, n)
     assert feed.num_batches == -(-n // batch_size)
+    orders = [data.order(5, visit, n) for visit in range(3)]
+    stop = 2 * feed.num_batches + 1  # a step into the third
     seen, sizes = [], []
-    for block in feed.blocks(order, first):
+    for block in feed.blocks(orders.__getitem__, first, stop):
         for i in range(int(block.count)):
             mask = np.asarray(block.mask[i])
             taken = np.asarray(block.data)[np.asarray(block.positions[i])]
             np.testing.assert_array_equal(taken, x[np.asarray(block.rows[i])])  # those that fill up, too
             seen += np.asarray(block.rows[i])[mask].tolist()
             sizes.append(int(mask.sum()))
-    assert seen == order[first * batch_size :].tolist()
-    assert all(size == batch_size for size in sizes[:-1])
+    batches = [order[start : start + batch_size] for order in orders for start in range(0, n, batch_size)]
+    assert sizes == [len(batch) for batch in batches[first:stop]]
+    assert seen == np.concatenate(batches[first:stop]).tolist()
+
+
+@pytest.mark.parametrize("most_bytes", [0, 1 << 20])
+def test_an_epoch_is_the_same_in_a_call_with_others_and_by_itself(most_bytes):
+    calls = []
+    settings = {"epochs": 5, "batch_size": 3, "max_resident_bytes": most_bytes, "key": KEY}
+    together, alone = vi.fit(vae(), rows(10), **settings), vi.fit(vae(), rows(10), **settings, callback=calls.append)
+    assert {call.epoch for call in calls if call.epoch_done} == set(range(5))
+    assert together.history == alone.history
+    assert_same_arrays(together.model, alone.model)
 
 
 class Counter(AbstractModel):

@@ -1,7 +1,7 @@
 """The way of the rows from a source to compiled calls."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -69,34 +69,34 @@ class Feed:
         """How many batches a pass over all rows has."""
         return math.ceil(self.num_rows / self.batch_size)
 
-    def blocks(self, order: np.ndarray, first: int, limit: "Limit | None" = None) -> Iterator[Block]:
-        """The batches of one pass in this order of rows, from batch number `first` on.
+    def blocks(
+        self, order: Callable[[int], np.ndarray], first: int, stop: int, limit: "Limit | None" = None
+    ) -> Iterator[Block]:
+        """The batches of the steps from number `first` up to `stop`, through as many passes as these are.
 
         Args:
-            order: the row numbers.
-            first: batches to leave out.
+            order: the row numbers in the order in which a pass visits them, by the number of the pass.
+            first: the step to begin with; the first pass has numbers 0 to `num_batches` - 1.
+            stop: the step before which to end.
             limit: how many batches a block may have, asked before each; only where all rows are on the device.
         """
         if self._resident is not None:
-            while first < self.num_batches:
+            while first < stop:
                 most = self._capacity if limit is None else min(self._capacity, limit.batches)
-                count = min(most, self.num_batches - first)
+                count = min(most, stop - first)
                 yield self._block(order, first, count, self._resident)
                 first += count
             return
-        starts = range(first, self.num_batches, self._capacity)
+        starts = range(first, stop, self._capacity)
 
         def read(number: int) -> Block:
-            count = min(self._capacity, self.num_batches - starts[number])
-            return self._block(order, starts[number], count, None)
+            return self._block(order, starts[number], min(self._capacity, stop - starts[number]), None)
 
         yield from prefetch(read, len(starts))
 
-    def _block(self, order: np.ndarray, first: int, count: int, resident: PyTree | None) -> Block:
+    def _block(self, order: Callable[[int], np.ndarray], first: int, count: int, resident: PyTree | None) -> Block:
         batches, width = self._capacity, self._width
-        chosen = order[first * self.batch_size : (first + count) * self.batch_size]
-        flat = np.arange(len(chosen))
-        where = flat // self.batch_size * width + flat % self.batch_size
+        chosen, where = self._rows(order, first, count)
         rows, mask = np.zeros(batches * width, np.int32), np.zeros(batches * width, bool)
         # A row that fills up a short batch repeats the first of the block, so that what is computed of it is finite.
         rows[:] = chosen[0]
@@ -108,8 +108,21 @@ class Feed:
             taken = self._take(chosen)
             data = jax.tree.map(lambda leaf: jnp.asarray(_padded(leaf, batches * self.batch_size)), taken)
             positions = np.zeros(batches * width, np.int32)
-            positions[where] = flat
+            positions[where] = np.arange(len(chosen))
         return Block(data, positions.reshape(shape), rows.reshape(shape), mask.reshape(shape), np.asarray(count))
+
+    def _rows(self, order: Callable[[int], np.ndarray], first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers of the rows of `count` steps, and their places in batches of the padded width."""
+        chosen, where = [], []
+        step, stop = first, first + count
+        while step < stop:
+            visit, batch = divmod(step, self.num_batches)
+            last = min(batch + stop - step, self.num_batches)
+            chosen.append(order(visit)[batch * self.batch_size : last * self.batch_size])
+            flat = np.arange(len(chosen[-1]))
+            where.append((step - first + flat // self.batch_size) * self._width + flat % self.batch_size)
+            step += last - batch
+        return np.concatenate(chosen), np.concatenate(where)
 
     def _take(self, rows: np.ndarray) -> PyTree:
         return self._observation.prepare(self._source.take(rows))

@@ -1,6 +1,7 @@
+import functools
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from varinf.train._feed import Feed, Limit
 from varinf.train._optimizer import make_optimizer
 from varinf.train._per_row import check_rows
 from varinf.train._progress import Progress
-from varinf.train._step import Problem, State, advance, evaluate, sampled_latents
+from varinf.train._step import Block, Problem, State, advance, evaluate, sampled_latents
 
 _BATCH_SIZE = 128
 _VALIDATION = 2**32 - 1  # folded into the key for validation; steps end below it
@@ -146,33 +147,37 @@ def fit(
     start = _copy(State(params, optimizer.init(params), jnp.zeros((), jnp.int32)))
     check_rows(model, start.opt_state, feed.num_rows)
 
-    monte_carlo = sampled_latents(problem, next(feed.blocks(np.arange(feed.num_rows), 0)), params)
+    monte_carlo = sampled_latents(problem, next(_in_order(feed)), params)
 
     fingerprint = [s.fingerprint for s in jax.tree.leaves(summary)]
     identity = _identity(key, fingerprint, feed.batch_size, objective, start)
     kept = None if checkpoints is None else Checkpoints(checkpoints)
-    progress = Progress(start, kept, checkpoint_seconds, patience, objective.bound, identity)
+    progress = Progress(start, feed.num_batches, kept, checkpoint_seconds, patience, objective.bound, identity)
     progress.resume()
 
     def current() -> Any:
         return eqx.combine(_copy(progress.state.params), fixed)
 
-    order_seed, limit = _seed(key), Limit()
+    def validate(state: State) -> dict[str, float]:
+        return {} if validation_feed is None else _validate(problem, state, validation_feed)
+
+    seed, limit, total = _seed(key), Limit(), epochs * feed.num_batches
+    order = functools.lru_cache(1)(lambda epoch: data.order(seed, epoch, len(source)))
+    # A call goes on through as many epochs as it has time for, unless something is to be done between them.
+    stay = validation_feed is not None or callback is not None
     while (stop_reason := progress.stop_reason(progress.steps // feed.num_batches, epochs)) is None:
-        epoch, first = divmod(progress.steps, feed.num_batches)
-        for block in feed.blocks(data.order(order_seed, epoch, len(source)), first, limit):
+        epoch = progress.steps // feed.num_batches
+        stop = (epoch + 1) * feed.num_batches if stay else total
+        for block in feed.blocks(order, progress.steps, stop, limit):
             began = time.perf_counter()
             state, metrics = advance((problem, block), progress.state)
             count = int(block.count)
             metrics = {name: np.asarray(values)[:count] for name, values in metrics.items()}
             limit.learn(count, time.perf_counter() - began)
-            _check_finite(metrics, progress.steps, epoch)
-            progress.made(state, metrics, np.asarray(block.mask)[:count].sum(1))
-            epoch_done = progress.steps % feed.num_batches == 0
-            if epoch_done:
-                progress.end_epoch(_validate(problem, progress.state, validation_feed) if validation_feed else {})
+            _check_finite(metrics, progress.steps, feed.num_batches)
+            progress.made(state, metrics, np.asarray(block.mask)[:count].sum(1), validate)
             if callback is not None:
-                total = epochs * feed.num_batches
+                epoch_done = progress.steps % feed.num_batches == 0
                 callback(Boundary(epoch, epochs, progress.steps, total, progress.shown(), epoch_done, current))
             progress.save_if_due()
     progress.check_finite()
@@ -230,11 +235,16 @@ def _seed(key: PRNGKeyArray) -> int:
     return int.from_bytes(_key_data(key).tobytes()[-8:], "little")
 
 
+def _in_order(feed: Feed) -> Iterator[Block]:
+    """All rows once, as they come."""
+    return feed.blocks(lambda _: np.arange(feed.num_rows), 0, feed.num_batches)
+
+
 def _validate(problem: Problem, state: State, feed: Feed) -> dict[str, float]:
     """The objective's metrics over the validation rows, with the same draws each time."""
     problem = eqx.tree_at(lambda p: p.key, problem, jax.random.fold_in(problem.key, _VALIDATION))
     sums, rows = dict[str, float](), 0.0
-    for block in feed.blocks(np.arange(feed.num_rows), 0):
+    for block in _in_order(feed):
         weights = np.asarray(block.mask).sum(1)
         rows += weights.sum()
         for name, values in evaluate(problem, block, state.params, state.step).items():
@@ -242,7 +252,7 @@ def _validate(problem: Problem, state: State, feed: Feed) -> dict[str, float]:
     return {name: total / rows for name, total in sums.items()}
 
 
-def _check_finite(metrics: dict[str, np.ndarray], steps: int, epoch: int) -> None:
+def _check_finite(metrics: dict[str, np.ndarray], steps: int, num_batches: int) -> None:
     """Stop at a loss that is not finite, with its likely cause.
 
     Raises:
@@ -253,7 +263,7 @@ def _check_finite(metrics: dict[str, np.ndarray], steps: int, epoch: int) -> Non
         return
     first, step = bad[0], steps + int(bad[0])
     parts = [name for name, values in metrics.items() if name != "loss" and not np.isfinite(values[first])]
-    where = f"the loss became {metrics['loss'][first]} at step {step} (epoch {epoch + 1})"
+    where = f"the loss became {metrics['loss'][first]} at step {step} (epoch {step // num_batches + 1})"
     if parts:
         where += f", with it {', '.join(parts)}"
     if step == 0:

@@ -1,5 +1,6 @@
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,6 +22,7 @@ class Progress:
 
     Args:
         state: at the start.
+        num_batches: how many steps an epoch has.
         checkpoints: where to keep it, or None.
         seconds: how long to wait between two checkpoints.
         patience: epochs to wait for a better bound, or None.
@@ -31,6 +33,7 @@ class Progress:
     def __init__(
         self,
         state: State,
+        num_batches: int,
         checkpoints: Checkpoints | None,
         seconds: float,
         patience: int | None,
@@ -41,21 +44,36 @@ class Progress:
         self.best_params: Any = None
         self._best, self._waited = -math.inf, 0
         self._sums, self._rows = dict[str, float](), 0
+        self._num_batches = num_batches
         self._checkpoints, self._seconds, self._identity = checkpoints, seconds, identity
         self._patience, self._bound = patience, bound
         self._saved_at, self._saved_step = time.monotonic(), -1
 
-    def made(self, state: State, metrics: dict[str, np.ndarray], rows: np.ndarray) -> None:
-        """Take in the steps of one compiled call: the new state, each step's metrics and number of rows."""
-        self.state = state
-        self.steps += len(rows)
-        self._rows += int(rows.sum())
-        for name, values in metrics.items():
-            # one after the other, so that the sum does not depend on how the steps were cut into calls
-            total = self._sums.get(name, 0.0)
-            for value, weight in zip(values.tolist(), rows.tolist(), strict=True):
-                total += value * weight
-            self._sums[name] = total
+    def made(
+        self,
+        state: State,
+        metrics: dict[str, np.ndarray],
+        rows: np.ndarray,
+        validate: Callable[[State], dict[str, float]],
+    ) -> None:
+        """Take in the steps of one compiled call: the new state, each step's metrics and number of rows.
+
+        `validate` gives the metrics on the validation data at an epoch's end; none where there are no such data.
+        """
+        self.state, first = state, 0
+        while first < len(rows):
+            stop = min(len(rows), first + self._num_batches - self.steps % self._num_batches)
+            for name, values in metrics.items():
+                # one after the other, so that the sum does not depend on how the steps were cut into calls
+                total = self._sums.get(name, 0.0)
+                for value, weight in zip(values[first:stop].tolist(), rows[first:stop].tolist(), strict=True):
+                    total += value * weight
+                self._sums[name] = total
+            self._rows += int(rows[first:stop].sum())
+            self.steps += stop - first
+            first = stop
+            if self.steps % self._num_batches == 0:
+                self._end_epoch(validate(state))
 
     def shown(self) -> dict[str, float]:
         """The metrics of this epoch up to now; just after an epoch's end, all of that epoch."""
@@ -63,7 +81,7 @@ class Progress:
             return {name: total / self._rows for name, total in self._sums.items()}
         return {name: values[-1] for name, values in self.history.items()}
 
-    def end_epoch(self, validation: dict[str, float]) -> None:
+    def _end_epoch(self, validation: dict[str, float]) -> None:
         """Enter an epoch into the history, and see whether to stop."""
         for name, value in (self.shown() | {f"validation_{n}": v for n, v in validation.items()}).items():
             self.history.setdefault(name, []).append(value)
