@@ -41,12 +41,12 @@ def main() -> None:
     bnn = vi.BayesianNetwork(
         Network((64, 100, 100, 10), key=jax.random.key(0)),
         likelihood=vi.likelihoods.Categorical(),
-        prior=vd.Normal(0.0, 0.3),
+        prior=vd.Normal(0.0, 1.0),
         key=jax.random.key(1),
     )
     # Slip 3: the KL is a sum over all weights, divided by the number of data, not a mean, nor divided by the batch's
     # size. The ELBO sees to it.
-    fit = vi.fit(bnn, (images[train], labels[train]), epochs=100, key=jax.random.key(2))
+    fit = vi.fit(bnn, (images[train], labels[train]), epochs=200, key=jax.random.key(2))
     elbo, kl = fit.history["elbo"][-1], fit.history["kl"][-1]
     print(f"elbo on the training data  {elbo:.3f} nats per row, after a KL of {kl:.3f}")
 

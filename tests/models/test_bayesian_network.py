@@ -71,6 +71,16 @@ def test_linear_regression_ends_at_the_mean_field_optimum(float64, estimator):
     assert fit.monte_carlo == ()
 
 
+@pytest.mark.parametrize("members", [None, 2])
+def test_a_fit_without_an_optimizer_brings_standard_deviations_to_where_they_belong(members):
+    """From 1e-4; at a thousandth a step they would be at 5e-4."""
+    model = regression() if members is None else vi.Ensemble([regression()] * members)
+    fit = vi.fit(model, (X, Y), objective=vi.ELBO(16), epochs=1500, key=jax.random.key(1))
+    one = fit.model if members is None else fit.model[0]
+    np.testing.assert_allclose(np.exp(one.posterior.log_scale.w), SCALE, rtol=0.2)
+    assert exact_elbo(one.posterior) == pytest.approx(ELBO, abs=0.1)
+
+
 @pytest.mark.parametrize("estimator", ["weights", "local"])
 def test_natural_gradient_steps_end_there_too(float64, estimator):
     steps = 3000

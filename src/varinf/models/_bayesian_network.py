@@ -1,6 +1,6 @@
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import equinox as eqx
 import jax
@@ -15,7 +15,7 @@ from varinf.models._build_bayesian_network import build_bayesian_network
 from varinf.models._gradient_estimators import ESTIMATORS, Plan, per_datum_outputs, plan
 from varinf.models._model import AbstractModel
 from varinf.models._prediction import Prediction, predict
-from varinf.models._random_weights import START, RandomWeights
+from varinf.models._random_weights import LEARNING_RATE, START, RandomWeights
 from varinf.models._weight_prior import AbstractWeightPrior
 from varinf.objectives import Batch, Draw, Request, Terms
 from varinf.posteriors import AbstractFamily, AbstractWeights, MeanFieldWeights
@@ -51,6 +51,7 @@ class BayesianNetwork(AbstractModel):
         InputError: a network without float arrays; an unknown name; an estimator that the posterior does not allow.
     """
 
+    learning_rate: ClassVar[float] = LEARNING_RATE
     weights: RandomWeights
     likelihood: AbstractLikelihood
     observation: Supervised

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from numpyro.distributions import Distribution
 
 from varinf.likelihoods import AbstractObservation
 from varinf.models._model import AbstractModel
-from varinf.models._random_weights import START, RandomWeights
+from varinf.models._random_weights import LEARNING_RATE, START, RandomWeights
 from varinf.models._weight_prior import AbstractWeightPrior
 from varinf.objectives import Batch, Draw, Latent, Request, Terms
 from varinf.posteriors import AbstractFamily
@@ -33,6 +33,7 @@ class BayesianParts(AbstractModel):
         InputError: no float arrays are chosen.
     """
 
+    learning_rate: ClassVar[float] = LEARNING_RATE
     weights: RandomWeights
     observation: AbstractObservation
 

@@ -1,7 +1,7 @@
 import functools
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -15,6 +15,7 @@ from varinf.likelihoods import AbstractLikelihood, Supervised
 from varinf.models._bayesian_network import BayesianNetwork
 from varinf.models._model import AbstractModel
 from varinf.models._prediction import Prediction, predict
+from varinf.models._random_weights import LEARNING_RATE
 from varinf.objectives import Batch, Draw, Latent, Request, Terms
 
 
@@ -33,6 +34,7 @@ class Ensemble(AbstractModel):
         InputError: none, or networks of different structures.
     """
 
+    learning_rate: ClassVar[float] = LEARNING_RATE
     members: BayesianNetwork
     observation: Supervised
     num_members: int = eqx.field(static=True)

@@ -1,4 +1,5 @@
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 from jaxtyping import PRNGKeyArray
@@ -15,8 +16,10 @@ class AbstractModel(eqx.Module):
 
     Attributes:
         observation: how stored rows become what the model has a density over.
+        learning_rate: of the Adam that a fit takes which is given no optimiser.
     """
 
+    learning_rate: ClassVar[float] = 1e-3
     observation: eqx.AbstractVar[AbstractObservation]
 
     @abc.abstractmethod

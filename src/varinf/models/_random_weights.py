@@ -17,6 +17,7 @@ from varinf.objectives import Latent, Request
 from varinf.posteriors import POSTERIORS, AbstractFamily, AbstractWeights, log_prob_of, over_weights
 
 START = 1e-3  # of a weight's standard deviation, as a share of the root mean square of its array
+LEARNING_RATE = 1e-2  # Adam moves a logarithm by about so much in a step, and those of START have some 5 to go
 
 
 class RandomWeights(eqx.Module):

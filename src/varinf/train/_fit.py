@@ -99,8 +99,9 @@ def fit(
         x: the rows: an array `[n, *event]`, a tuple of arrays, or any `varinf.data.Source`.
         validation: rows on which the bound is evaluated after each epoch; not with a per-datum posterior.
         objective: what to maximise; `ELBO()` if None.
-        optimizer: an Optax optimiser; Adam with learning rate 1e-3 if None. One made by Optax compiles again for
-            each new object, one by `varinf.train.make_optimizer` only for other names.
+        optimizer: an Optax optimiser; Adam at the model's `learning_rate` if None (1e-3, and 1e-2 where weights have
+            a posterior). One made by Optax compiles again for each new object, one by `varinf.train.make_optimizer`
+            only for other names.
         batch_size: rows in a step; min(128, n) if None.
         epochs: passes over the data.
         patience: stop after so many epochs without a better bound on the validation data, and return the best model.
@@ -117,7 +118,7 @@ def fit(
         NonFiniteError: the loss became infinite or not a number. The checkpoint before it is kept.
     """
     objective = ELBO() if objective is None else objective
-    optimizer = make_optimizer() if optimizer is None else optimizer
+    optimizer = make_optimizer(learning_rate=model.learning_rate) if optimizer is None else optimizer
     source, held_out = data.source(x), None if validation is None else data.source(validation)
     if patience is not None and held_out is None:
         raise InputError("patience needs validation data to watch; pass validation=")
