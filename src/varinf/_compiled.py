@@ -7,7 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 import equinox as eqx
 import jax
 import numpy as np
-from jax.core import Tracer
+from jax.core import Tracer, eval_context
 
 from varinf._in_turn import in_turn
 
@@ -87,7 +87,7 @@ def compiled(function: Callable[P, R], *, donate_rest: bool = False) -> Callable
         if any(isinstance(leaf, Tracer) for leaves, _ in (first, others) for leaf in leaves):
             return function(*args, **kwargs)
         (of_first, head), (of_others, tail) = _split(*first), _split(*others)
-        with jax.ensure_compile_time_eval():  # not a part of a program that is being traced: nothing of it comes in
+        with eval_context():  # not a part of a program that is being traced: nothing of it comes in
             found, rest = jitted()(of_first, of_others, (head, tail))
         return rest.with_arrays(found)
 
