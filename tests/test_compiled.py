@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.core import Tracer
 
 import varinf
 from varinf import _compiled
@@ -56,6 +57,19 @@ def test_within_another_program_of_which_nothing_comes_in():
         ones = jnp.ones(5) if transform is jax.vmap else jnp.asarray(1.0)
         given = transform(lambda y: (y * model(x)).sum())(ones)
         np.testing.assert_allclose(given, np.broadcast_to(model(x).sum(), ones.shape), atol=1e-6)
+
+
+def test_constants_are_a_part_of_the_program():
+    """And not programs of their own, which are compiled one by one."""
+    constants = []
+
+    @compiled
+    def moved(x):
+        constants.append(jnp.zeros(3))
+        return x + constants[0]
+
+    moved(jnp.ones(3))
+    assert isinstance(constants[0], Tracer)
 
 
 def test_options_that_xla_does_not_know_are_left_out(monkeypatch):
