@@ -62,6 +62,8 @@ def test_a_complaint_calls_a_thing_as_the_user_did(tmp_path):
 
 def test_a_number_is_read_from_the_letters_of_an_option():
     assert make_settings({"variance": "0.25"}).model.variance == 0.25
+    assert make_settings({"model": "regressor", "prior_scale": "2"}).model.prior_scale == 2.0
+    assert make_settings({"model": "regressor", "prior_scale": "fan_in"}).model.prior_scale == "fan_in"
 
 
 def test_a_path_that_toml_cannot_hold():

@@ -16,8 +16,7 @@ _LEARNING_RATE = 3e-3
 # of networks that predict; chosen by the figures in `varinf.estimators._defaults`
 _NETWORK_STEPS, _NETWORK_BATCH_SIZE = 5_000, 64
 _REGRESSOR_LEARNING_RATE = 1e-2
-_HIDDEN = {"table": (100,), "images": (400, 400)}
-_PRIOR_SCALE = 1.0
+_HIDDEN = {"table": (50,), "images": (400, 400)}
 
 
 class Choice(NamedTuple):
@@ -117,7 +116,7 @@ def choose_network(settings: Settings, spec: Spec, summary: Summary, num_classes
         "activation": given.activation,
         "posterior": given.posterior,
         "estimator": given.weight_draws,
-        "prior_scale": _PRIOR_SCALE if given.prior_scale is None else given.prior_scale,
+        "prior_scale": given.prior_scale,
     }
     usual = _LEARNING_RATE if num_classes is not None else _REGRESSOR_LEARNING_RATE
     learning_rate = settings.train.learning_rate or usual

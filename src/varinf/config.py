@@ -15,7 +15,7 @@ from varinf._table import Table
 from varinf.errors import InputError
 from varinf.kinds import KINDS, KINDS_OF
 from varinf.likelihoods import LIKELIHOODS
-from varinf.models import WEIGHT_POSTERIORS
+from varinf.models import WEIGHT_POSTERIORS, WEIGHT_PRIORS
 from varinf.networks import ACTIVATIONS, NETWORKS
 from varinf.objectives import OBJECTIVES
 from varinf.posteriors import LOCAL_POSTERIORS
@@ -30,13 +30,17 @@ def _choice(kind: str, *names: str) -> AfterValidator:
     return AfterValidator(lambda name: known(kind, name, names))
 
 
-def _check_variance(value: str | float) -> str | float:
+def _number_or(kind: str, *names: str) -> AfterValidator:
     """A name, or a positive number, of which an option's value is only the letters."""
-    with contextlib.suppress(ValueError):
-        value = float(value)
-    if isinstance(value, float) and not 0 < value < math.inf:
-        raise ValueError(f"expected a positive number, got {value:g}")
-    return value if isinstance(value, float) else known("variance", str(value), ("per_dimension", "shared", "a number"))
+
+    def check(value: str | float) -> str | float:
+        with contextlib.suppress(ValueError):
+            value = float(value)
+        if isinstance(value, float) and not 0 < value < math.inf:
+            raise ValueError(f"expected a positive number, got {value:g}")
+        return value if isinstance(value, float) else known(kind, str(value), (*names, "a number"))
+
+    return AfterValidator(check)
 
 
 # a code's or a network's; which of them a kind of model can have is for its `build` to say
@@ -73,9 +77,9 @@ class ModelSettings(_Section):
     likelihood: Annotated[str, _one_of(LIKELIHOODS)] | None = None
     posterior: Annotated[str, _choice("posterior", *_POSTERIORS)] = "mean_field"
     binarize: Annotated[str, _choice("way to binarize", "dynamic", "threshold", "none")] | None = None
-    variance: Annotated[str | float, AfterValidator(_check_variance)] | None = None
+    variance: Annotated[str | float, _number_or("variance", "per_dimension", "shared")] | None = None
     precision: Annotated[str, _choice("precision", "float32", "bfloat16")] = "float32"
-    prior_scale: float | None = Field(default=None, gt=0)
+    prior_scale: Annotated[str | float, _number_or("prior_scale", *WEIGHT_PRIORS)] | None = None
     weight_draws: Annotated[str, _choice("way to draw weights", "auto", "local", "flipout", "weights")] = "auto"
 
 

@@ -291,8 +291,9 @@ FAULTS = {
         "a price",
         {},
         [*OF_PRICE, "--prior-scale", "0"],
-        "--prior-scale: expected a number greater",
+        "--prior-scale: expected a positive number, got 0",
     ),
+    "a prior unknown": ("a price", {}, [*OF_PRICE, "--prior-scale", "fanin"], "Did you mean 'fan_in'?"),
     "weight draws": ("a price", {}, [*OF_PRICE, "--weight-draws", "flipot"], "Did you mean 'flipout'?"),
 }
 

@@ -209,7 +209,7 @@ def test_the_ways_are_asked_for_with_inputs_as_they_are_stored():
 
 
 PRIORS = {
-    "fan in": (FanInPrior(2.0), [1.0, 2.0, 2 / 5**0.5, 2.0]),
+    "fan in": (FanInPrior(3.0), [1.5, 3.0, 3 / 5**0.5, 3.0]),
     "learned": (LearnedPrior(0.5), [0.5] * 4),
 }
 

@@ -133,8 +133,14 @@ def fit(
         ),
     ] = None,
     prior_scale: Annotated[
-        float | None,
-        _option(_MODEL, "X", "s of the prior N(0, s²) of each weight of a classifier or a regressor. [default: 1]"),
+        str | None,
+        _option(
+            _MODEL,
+            "WAY",
+            "Standard deviation of the normal prior of a classifier's or a regressor's weights: fan_in, which is 2 / "
+            "sqrt(inputs of the layer); learned, one for each array; or a number. [default: 1 for a classifier, "
+            "fan_in for a regressor]",
+        ),
     ] = None,
     weight_draws: Annotated[
         str | None,

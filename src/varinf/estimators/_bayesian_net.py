@@ -35,7 +35,7 @@ class BayesianNet(TrainedEstimator):
 
     hidden_layer_sizes: int | Sequence[int]
     activation: str
-    prior_scale: float | str
+    prior_scale: float | str | None
     posterior: str
     estimator: str
     n_members: int

@@ -14,7 +14,6 @@ from varinf.estimators._defaults import (
     LEARNING_RATE,
     LIKELIHOOD,
     PREDICTION_SAMPLES,
-    PRIOR_SCALE,
     REGRESSOR_LEARNING_RATE_INIT,
 )
 from varinf.models import sample_predictive
@@ -51,10 +50,11 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
         p(y | x, w). For real numbers: 'heteroscedastic_gaussian', with noise whose size depends on x; 'gaussian', with
         noise of one size for each output; 'student_t', for outliers. For counts: 'poisson', and 'negative_binomial'
         for those that scatter more.
-    prior_scale : float, 'fan_in' or 'learned', default=1.0
+    prior_scale : float, 'fan_in', 'learned' or None, default=None
         The standard deviation of p(w), which is normal about zero, for inputs and targets of variance one. 'fan_in':
-        1 / sqrt(inputs of the layer), and 1 for biases. 'learned': one for each array, fitted with all else (empirical
-        Bayes).
+        2 / sqrt(inputs of the layer), and 2 for biases. 'learned': one for each array, fitted with all else (empirical
+        Bayes). None: 'fan_in'. A number suits one width: under 1, networks of 100 units, or of two layers, can
+        lose what a few hundred rows say.
     posterior : {'mean_field', 'low_rank', 'last_layer'}, default='mean_field'
         q(w): independent normals; a normal with a covariance of low rank plus a diagonal one; or, of the last layer
         alone, a normal with a full covariance, where all other weights are point estimates, without a prior.
@@ -137,7 +137,7 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
         activation: str = "relu",
         *,
         likelihood: str = LIKELIHOOD,
-        prior_scale: float | str = PRIOR_SCALE,
+        prior_scale: float | str | None = None,
         posterior: str = "mean_field",
         estimator: str = "auto",
         n_members: int = 1,

@@ -53,7 +53,7 @@ def build_bayesian_network(
     activation: str = "relu",
     posterior: str = "mean_field",
     estimator: str = "auto",
-    prior_scale: float | str = 1.0,
+    prior_scale: float | str | None = None,
     summary: tuple[Summary, Summary] | None = None,
     key: PRNGKeyArray,
 ) -> "BayesianNetwork":
@@ -75,7 +75,8 @@ def build_bayesian_network(
             "last_layer", with a full covariance of the last layer, and point estimates of the rest.
         estimator: how a batch sees the weights, as for `BayesianNetwork`.
         prior_scale: s of the prior N(0, s²) of each weight; or a name in `varinf.models.WEIGHT_PRIORS`: "fan_in",
-            or "learned", a scale for each array.
+            2 / sqrt(inputs of the layer), and 2 for biases; or "learned", a scale for each array. None: 1 for
+            classes, "fan_in" for numbers; a number suits networks of numbers at one width only.
         summary: of the training data, (x, y): sets the units of both.
         key: for the initial weights.
 
@@ -111,6 +112,8 @@ def build_bayesian_network(
     size = math.prod(output_shape)
     built = pair.encoder(event_shape, size, hidden, activation=ACTIVATIONS.check(activation), key=network_key)
     weights = WEIGHT_POSTERIORS[posterior]
+    if prior_scale is None:
+        prior_scale = "fan_in" if classes is None else 1.0
     recipe = {
         "model": "bayesian_network",
         "event_shape": event_shape,

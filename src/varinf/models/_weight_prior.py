@@ -56,12 +56,13 @@ class FanInPrior(AbstractWeightPrior):
     Source: Neal 1996, section 2.1.
 
     Args:
-        scale: of the outputs, for inputs of size one.
+        scale: of the outputs, for inputs of size one. 2 is what ReLU networks of 50 units did well with on seven small
+            sets of regression, and stay sane with when they are wider or deeper.
         out_axis: the axis of a layer's outputs in its weights: the last, as varinf's and Flax's layers have it, or
             the first, as Equinox's have it.
     """
 
-    scale: float = eqx.field(static=True, default=1.0)
+    scale: float = eqx.field(static=True, default=2.0)
     out_axis: int = eqx.field(static=True, default=-1)
 
     def built(self, weights: PyTree[Array]) -> "FanInPrior":
