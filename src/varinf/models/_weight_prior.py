@@ -57,7 +57,7 @@ class FanInPrior(AbstractWeightPrior):
 
     Args:
         scale: of the outputs, for inputs of size one. 2 is what ReLU networks of 50 units did well with on seven small
-            sets of regression, and stay sane with when they are wider or deeper.
+            sets of regression; 1 does better where there are more units than the data pay for.
         out_axis: the axis of a layer's outputs in its weights: the last, as varinf's and Flax's layers have it, or
             the first, as Equinox's have it.
     """
