@@ -34,7 +34,8 @@ class BayesianNetwork(AbstractModel):
             for one example, `varinf.Applied` a plain function with its parameters (Flax's `apply`). Its arrays are
             where the means begin.
         likelihood: what its outputs mean.
-        prior: p(w) of each weight by itself: a Distribution, or `FanInPrior` or `LearnedPrior`; N(0, 1) if None.
+        prior: p(w) of each weight by itself: a Distribution, or `FanInPrior` or `LearnedPrior`; N(0, 1) if None,
+            which loses what few rows say where a network of numbers is wide or deep: take `FanInPrior` there.
         posterior: the family of q, or its name in `varinf.posteriors.POSTERIORS`.
         estimator: how a batch sees the weights. "weights": one draw for all of it. "local": outputs of layers are
             drawn in the place of weights, and weights that are no layer's are drawn for each datum. "flipout": one
