@@ -74,7 +74,7 @@ def chosen_network(x, num_classes, **options):
 @pytest.mark.parametrize(
     ("x", "num_classes", "likelihood", "hidden"),
     [
-        (RNG.normal(size=(20, 3)), None, "heteroscedastic_gaussian", (50,)),
+        (RNG.normal(size=(20, 3)), None, "heteroscedastic_student_t", (50,)),
         (RNG.normal(size=(20, 3)), 4, "categorical", (50,)),
         (GREY, 4, "categorical", (400, 400)),
     ],

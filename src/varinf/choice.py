@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from varinf.config import Settings
 from varinf.data import Spec, Summary
 from varinf.errors import InputError
-from varinf.likelihoods import LIKELIHOOD_OF, NUMBER_LIKELIHOODS
+from varinf.likelihoods import LIKELIHOOD_OF, NUMBER_LIKELIHOOD, NUMBER_LIKELIHOODS
 
 _STEPS = 2_500  # a default fit has about so many, within these numbers of epochs
 _EPOCHS = (20, 1000)
@@ -92,8 +92,10 @@ def choose_network(settings: Settings, spec: Spec, summary: Summary, num_classes
     likelihood = "categorical" if num_classes is not None else given.likelihood
     if likelihood is None:
         if given.variance is None:
-            likelihood = "heteroscedastic_gaussian"
-            spoken.append(f"likelihood {likelihood}: noise of a size that depends on the row, which is learned")
+            likelihood = NUMBER_LIKELIHOOD
+            spoken.append(
+                f"likelihood {likelihood}: noise of a size that depends on the row, and tails, which are learned"
+            )
         else:
             likelihood = LIKELIHOOD_OF["variance"]
             spoken.append(f"likelihood {likelihood}, of which the variance is given")

@@ -110,12 +110,14 @@ def test_a_change_of_units_changes_the_answers_by_as_much(regressor, rng):
     np.testing.assert_allclose(back, plain, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("likelihood", ["gaussian", "heteroscedastic_gaussian", "student_t"])
+@pytest.mark.parametrize(
+    "likelihood", ["gaussian", "heteroscedastic_gaussian", "student_t", "heteroscedastic_student_t"]
+)
 def test_intervals_hold_the_share_of_targets_that_they_promise(likelihood, rng):
     def draw(count):
         X = rng.uniform(-2, 2, size=(count, 1))
-        scale = 0.1 + 0.2 * np.abs(X[:, 0]) if likelihood == "heteroscedastic_gaussian" else np.full(count, 0.2)
-        noise = rng.standard_t(4, count) if likelihood == "student_t" else rng.normal(size=count)
+        scale = 0.1 + 0.2 * np.abs(X[:, 0]) if "heteroscedastic" in likelihood else np.full(count, 0.2)
+        noise = rng.standard_t(4, count) / 2**0.5 if "student_t" in likelihood else rng.normal(size=count)
         return X, 50 * (np.sin(2 * X[:, 0]) + scale * noise), 50 * scale
 
     X, y, _ = draw(400)
@@ -127,7 +129,7 @@ def test_intervals_hold_the_share_of_targets_that_they_promise(likelihood, rng):
     for level in (0.5, 0.9):
         lower, upper = model.predict_interval(X, level)
         assert np.mean((lower <= y) & (y <= upper)) == pytest.approx(level, abs=0.06)
-    if likelihood == "heteroscedastic_gaussian":
+    if "heteroscedastic" in likelihood:
         # one noise for all would be of another size by a factor of up to two
         assert np.median(np.abs(np.log(model.predict(X, return_std=True)[1] / scale))) < 0.25
     total, aleatoric, epistemic = model.predict_uncertainty(X)
@@ -357,7 +359,7 @@ def test_targets_that_cannot_be(regressor, rng):
         clone(regressor).fit(X, np.column_stack([y, np.where(y > 1, np.nan, y)]))
     with pytest.raises(InputError, match="Did you mean 'gaussian'"):
         clone(regressor).set_params(likelihood="gausian").fit(X, y)
-    with pytest.raises(InputError, match="unknown likelihood 'categorical'"):
+    with pytest.raises(InputError, match="unknown likelihood of a number 'categorical'"):
         clone(regressor).set_params(likelihood="categorical").fit(X, y)
     with pytest.raises(InputError, match="level must be between 0 and 1, got 90"):
         regressor.predict_interval(X, level=90)

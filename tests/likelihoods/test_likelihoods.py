@@ -86,6 +86,16 @@ def test_heteroscedastic_gaussian_is_the_normal_of_its_two_outputs(raw):
     assert float(p.cdf(2.0)) == pytest.approx(expected.cdf(2.0), abs=1e-6)
 
 
+@pytest.mark.parametrize("df", [2.5, 300.0])
+def test_heteroscedastic_student_t_is_that_of_its_two_outputs(float64, df):
+    likelihood, output = vl.HeteroscedasticStudentT(df=df), np.array([0.7, -1.3])
+    log_prob, mean, variance = score_and_moments(likelihood, output, 2.0)
+    # of the noise that a Gaussian would have at these outputs
+    expected = scipy.stats.t(df, 0.7, float(vl.HeteroscedasticGaussian()(output).scale))
+    assert float(log_prob) == pytest.approx(expected.logpdf(2.0), rel=1e-12)
+    assert (float(mean), float(variance)) == pytest.approx((0.7, expected.var()), rel=1e-12)
+
+
 def test_student_t_is_scipys(float64):
     likelihood, loc = vl.StudentT(df=[2.5, 4.0, 300.0], scale=[0.5, 1.0, 3.0]), np.array([1.0, -2.0, 0.0])
     expected = scipy.stats.t(np.array([2.5, 4.0, 300.0]), loc, [0.5, 1.0, 3.0])
@@ -116,7 +126,9 @@ def test_negative_binomial_sums_to_one(float64, log_mean, concentration):
     np.testing.assert_allclose(log_prob[:99], expected.logpmf(counts[:99]), rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["heteroscedastic_gaussian", "student_t", "negative_binomial"])
+@pytest.mark.parametrize(
+    "name", ["heteroscedastic_gaussian", "student_t", "heteroscedastic_student_t", "negative_binomial"]
+)
 def test_extreme_outputs_have_finite_values_and_gradients(name):
     """In single precision, where e^±200 is no number."""
     likelihood = LIKELIHOODS[name]()
@@ -133,6 +145,7 @@ def test_noise_is_learned_unless_known():
     np.testing.assert_allclose(learned.df, 5, rtol=1e-6)
     np.testing.assert_allclose(learned.scale, 1 + 1e-3, rtol=1e-6)
     np.testing.assert_allclose(known.df, 3)
+    np.testing.assert_allclose(vl.HeteroscedasticStudentT(shape=(3,))(jnp.zeros((3, 2))).df, 5, rtol=1e-6)
     np.testing.assert_allclose(known.scale, [1, 2, 3])
     np.testing.assert_allclose(vl.NegativeBinomial()(jnp.zeros(2)).concentration, 1, rtol=1e-6)
     np.testing.assert_allclose(vl.NegativeBinomial([2.0, 3.0])(jnp.zeros(2)).concentration, [2, 3])
@@ -144,6 +157,8 @@ def test_noise_is_learned_unless_known():
         (vl.NegativeBinomial(), 1),
         (vl.NegativeBinomial(1.0), 0),
         (vl.HeteroscedasticGaussian(), 0),
+        (vl.HeteroscedasticStudentT(), 1),
+        (vl.HeteroscedasticStudentT(df=3.0), 0),
     ]:
         assert count(likelihood) == number
 
@@ -169,6 +184,7 @@ def test_learned_noise_stays_where_it_has_a_variance(raw):
     ("make", "message"),
     [
         (lambda: vl.StudentT(df=2.0), "df must be finite and above 2, got 2.0"),
+        (lambda: vl.HeteroscedasticStudentT(df=2.0), "df must be finite and above 2, got 2.0"),
         (lambda: vl.StudentT(scale=0.0), "scale must be finite and above 0"),
         (lambda: vl.Gaussian(scale=[1.0, -1.0]), "scale must be finite and above 0"),
         (lambda: vl.NegativeBinomial(np.inf), "concentration must be finite"),
@@ -281,6 +297,7 @@ LOCATION_SCALE = {
     "gaussian": (lambda: vl.Gaussian(scale=[0.5, 2.0]), ()),
     "heteroscedastic_gaussian": (vl.HeteroscedasticGaussian, (2,)),
     "student_t": (lambda: vl.StudentT(df=[3.0, 7.0], scale=[0.5, 2.0]), ()),
+    "heteroscedastic_student_t": (lambda: vl.HeteroscedasticStudentT(df=[3.0, 7.0]), (2,)),
 }
 
 

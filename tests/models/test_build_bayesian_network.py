@@ -16,6 +16,7 @@ Y = {
     "gaussian": 50 + 7 * RNG.normal(size=40),
     "heteroscedastic_gaussian": 50 + 7 * RNG.normal(size=40),
     "student_t": 50 + 7 * RNG.normal(size=40),
+    "heteroscedastic_student_t": 50 + 7 * RNG.normal(size=40),
     "poisson": RNG.poisson(20, size=40),
     "negative_binomial": RNG.poisson(20, size=40),
     "categorical": np.arange(40) % 3,
@@ -49,7 +50,7 @@ def check_saved(model, tmp_path):
             np.testing.assert_array_equal(named_arrays(again)[name], array, strict=True)
 
 
-@pytest.mark.parametrize("likelihood", ["gaussian", "heteroscedastic_gaussian", "student_t", "poisson"])
+@pytest.mark.parametrize("likelihood", ["gaussian", "heteroscedastic_student_t", "student_t", "poisson"])
 def test_what_it_says_before_any_fit_is_in_the_units_of_y(likelihood):
     # weights at the start are small beside the units: a network that knew of no units would say about 0
     prediction = built(likelihood).predict(X, num_samples=5, key=KEY)

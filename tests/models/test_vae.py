@@ -31,7 +31,7 @@ def _values(likelihood, shape):
         return rng.integers(0, 2, (N, *shape)).astype(np.float32), {}
     if likelihood == "continuous_bernoulli":
         return rng.random((N, *shape), np.float32), {}
-    if likelihood in ("gaussian", "heteroscedastic_gaussian", "student_t"):
+    if likelihood.removeprefix("heteroscedastic_") in ("gaussian", "student_t"):
         return rng.normal(3, 5, (N, *shape)), {}
     if likelihood in ("poisson", "negative_binomial"):
         return rng.poisson(4, (N, *shape)), {}

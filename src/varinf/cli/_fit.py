@@ -100,8 +100,9 @@ def fit(
             _MODEL,
             "NAME",
             "How data scatter about what the decoder or the regressor says: gaussian, heteroscedastic_gaussian, "
-            "student_t, poisson or negative_binomial; of a vae also bernoulli, continuous_bernoulli, "
-            "discretized_logistic or categorical. [default: by the kind of data; gaussian for a regressor]",
+            "student_t, heteroscedastic_student_t, poisson or negative_binomial; of a vae also bernoulli, "
+            "continuous_bernoulli, discretized_logistic or categorical. [default: by the kind of data; "
+            "heteroscedastic_student_t for a regressor]",
         ),
     ] = None,
     binarize: Annotated[

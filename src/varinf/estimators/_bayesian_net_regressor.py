@@ -6,19 +6,17 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 
-from varinf._checks import known
 from varinf.errors import InputError
 from varinf.estimators._bayesian_net import BayesianNet
 from varinf.estimators._defaults import (
     HIDDEN_LAYER_SIZES,
     LEARNING_RATE,
-    LIKELIHOOD,
     PREDICTION_SAMPLES,
     REGRESSOR_LEARNING_RATE_INIT,
 )
+from varinf.likelihoods import NUMBER_LIKELIHOOD, NUMBER_LIKELIHOODS
 from varinf.models import sample_predictive
 
-_LIKELIHOODS = ("gaussian", "heteroscedastic_gaussian", "student_t", "poisson", "negative_binomial")
 _ROWS = 1024
 _TARGETS = 10  # draws of a target at each draw of the weights
 
@@ -46,10 +44,11 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
         Units of each hidden layer; () for a linear model.
     activation : str, default='relu'
         A name in `varinf.networks.ACTIVATIONS`.
-    likelihood : str, default='heteroscedastic_gaussian'
-        p(y | x, w). For real numbers: 'heteroscedastic_gaussian', with noise whose size depends on x; 'gaussian', with
-        noise of one size for each output; 'student_t', for outliers. For counts: 'poisson', and 'negative_binomial'
-        for those that scatter more.
+    likelihood : str, default='heteroscedastic_student_t'
+        p(y | x, w), a name in `varinf.likelihoods.NUMBER_LIKELIHOODS`. For real numbers: 'heteroscedastic_student_t',
+        with noise whose size depends on x, and tails that are learned; 'heteroscedastic_gaussian', without tails;
+        'student_t' and 'gaussian', with noise of one size for each output. For counts: 'poisson', and
+        'negative_binomial' for those that scatter more.
     prior_scale : float, 'fan_in', 'learned' or None, default=None
         The standard deviation of p(w), which is normal about zero, for inputs and targets of variance one. 'fan_in':
         2 / sqrt(inputs of the layer), and 2 for biases. 'learned': one for each array, fitted with all else (empirical
@@ -136,7 +135,7 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
         hidden_layer_sizes: int | Sequence[int] = HIDDEN_LAYER_SIZES,
         activation: str = "relu",
         *,
-        likelihood: str = LIKELIHOOD,
+        likelihood: str = NUMBER_LIKELIHOOD,
         prior_scale: float | str | None = None,
         posterior: str = "mean_field",
         estimator: str = "auto",
@@ -193,7 +192,7 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
         NonFiniteError
             The loss became infinite or not a number: lower `learning_rate_init`.
         """
-        known("likelihood", self.likelihood, _LIKELIHOODS)
+        NUMBER_LIKELIHOODS.check(self.likelihood)
         X, y = validate_data(self, X, y, dtype="numeric", multi_output=True, y_numeric=True, ensure_min_samples=2)
         if y.ndim > 2:
             raise InputError(f"expected y of shape (n_samples,) or (n_samples, n_outputs), got {y.shape}")

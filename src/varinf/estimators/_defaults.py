@@ -20,7 +20,6 @@ maximum (an elbo of -3.2, -21.8 and -17.1; -0.6, -1.1 and -1.1 at the regressor'
 them there.
 """
 
-LIKELIHOOD = "heteroscedastic_gaussian"
 HIDDEN_LAYER_SIZES = (50,)
 LEARNING_RATE = "cosine"
 CLASSIFIER_LEARNING_RATE_INIT = 3e-3

@@ -4,6 +4,7 @@ from ._continuous_bernoulli import ContinuousBernoulli as ContinuousBernoulli
 from ._discretized_logistic import DiscretizedLogistic as DiscretizedLogistic
 from ._gaussian import Gaussian as Gaussian
 from ._heteroscedastic_gaussian import HeteroscedasticGaussian as HeteroscedasticGaussian
+from ._heteroscedastic_student_t import HeteroscedasticStudentT as HeteroscedasticStudentT
 from ._likelihood import AbstractLikelihood as AbstractLikelihood
 from ._likelihood import DataOptions as DataOptions
 from ._likelihood import Parts as Parts
@@ -19,4 +20,5 @@ from ._student_t import StudentT as StudentT
 from ._supervised import Supervised as Supervised
 from ._table import LIKELIHOOD_OF as LIKELIHOOD_OF
 from ._table import LIKELIHOODS as LIKELIHOODS
+from ._table import NUMBER_LIKELIHOOD as NUMBER_LIKELIHOOD
 from ._table import NUMBER_LIKELIHOODS as NUMBER_LIKELIHOODS

@@ -1,6 +1,5 @@
 from typing import ClassVar
 
-import numpy as np
 from jaxtyping import Array, Float
 from numpyro.distributions import Normal
 
@@ -8,7 +7,7 @@ from varinf.data import Summary
 from varinf.likelihoods._features import identity
 from varinf.likelihoods._likelihood import AbstractLikelihood, DataOptions, Parts
 from varinf.likelihoods._observation import Standardized
-from varinf.likelihoods._parameters import SCALE_FLOOR, learned_scale, raw
+from varinf.likelihoods._parameters import scale_of_output, start_of_pair
 
 
 class HeteroscedasticGaussian(AbstractLikelihood):
@@ -25,15 +24,10 @@ class HeteroscedasticGaussian(AbstractLikelihood):
     @classmethod
     def for_data(cls, event_shape: tuple[int, ...], options: DataOptions, summary: Summary | None) -> Parts:
         observation = Standardized.for_data(event_shape, summary)
-        bias = None
-        if summary is not None:
-            loc = observation.standardize(summary.mean)
-            # noise starts as wide as the data
-            bias = np.stack([loc, np.zeros_like(loc)], axis=-1)
-        return Parts(cls(), observation, identity, event_shape, bias)
+        return Parts(cls(), observation, identity, event_shape, start_of_pair(observation, summary))
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*event_shape, 2)
 
     def __call__(self, output: Float[Array, "..."]) -> Normal:
-        return Normal(output[..., 0], learned_scale(output[..., 1] + raw(1 - SCALE_FLOOR)))
+        return Normal(output[..., 0], scale_of_output(output[..., 1]))

@@ -9,12 +9,18 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from varinf._tree import Constant
+from varinf.data import Summary
 from varinf.distributions import softplus
 from varinf.errors import InputError
+from varinf.likelihoods._observation import Standardized
 
 # A learned standard deviation ends here, in units of the data's own. Without an end, a column that can be
 # copied without error (a constant one, say) would take the density to infinity.
 SCALE_FLOOR = 1e-3
+
+_LEAST_DF = 2.0  # of known degrees of freedom: at and below two there is no variance
+_DF_FLOOR = 0.01  # of learned ones, above that: the variance is then at most 201 times the squared scale
+_DF_START = 5.0
 
 
 class Known(Constant):
@@ -44,3 +50,35 @@ def raw(value: float, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
 def learned_scale(raw_scale: Any) -> Float[Array, "..."]:
     """A learned scale, at least `SCALE_FLOOR`."""
     return softplus(raw_scale) + SCALE_FLOOR
+
+
+def scale_of_output(output: Float[Array, "..."]) -> Float[Array, "..."]:
+    """A scale that the network gives: 1 where its output is zero, so that noise starts as wide as the data."""
+    return learned_scale(output + raw(1 - SCALE_FLOOR))
+
+
+def start_of_pair(observation: Standardized, summary: Summary | None) -> np.ndarray | None:
+    """The output bias of a network that gives a location and, by `scale_of_output`, a scale."""
+    if summary is None:
+        return None
+    loc = observation.standardize(summary.mean)
+    return np.stack([loc, np.zeros_like(loc)], axis=-1)
+
+
+def known_df(value: Any) -> Known:
+    """Known degrees of freedom.
+
+    Raises:
+        InputError: they are not finite, or not above two.
+    """
+    return known_number("df", value, above=_LEAST_DF)
+
+
+def raw_df(shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
+    """Where learned degrees of freedom start."""
+    return raw(_DF_START - _LEAST_DF - _DF_FLOOR, shape)
+
+
+def learned_df(raw_df: Any) -> Float[Array, "..."]:
+    """Learned degrees of freedom, above two, so that the variance exists."""
+    return softplus(raw_df) + (_LEAST_DF + _DF_FLOOR)

@@ -8,10 +8,15 @@ from varinf.data import Summary
 from varinf.likelihoods._features import identity
 from varinf.likelihoods._likelihood import AbstractLikelihood, DataOptions, Parts
 from varinf.likelihoods._observation import Standardized
-from varinf.likelihoods._parameters import Known, known_number, learned_scale, raw
-
-_LEAST_DF = 2.0  # of known degrees of freedom: at and below two there is no variance
-_FLOOR = 0.01  # of learned ones, above that: the variance is then at most 201 times the squared scale
+from varinf.likelihoods._parameters import (
+    Known,
+    known_df,
+    known_number,
+    learned_df,
+    learned_scale,
+    raw,
+    raw_df,
+)
 
 
 class StudentT(AbstractLikelihood):
@@ -43,9 +48,9 @@ class StudentT(AbstractLikelihood):
         scale: float | Array | np.ndarray | None = None,
         shape: tuple[int, ...] = (),
     ):
-        self.df = None if df is None else known_number("df", df, above=_LEAST_DF)
+        self.df = None if df is None else known_df(df)
         self.scale = None if scale is None else known_number("scale", scale)
-        self.raw_df = raw(5.0 - _LEAST_DF - _FLOOR, shape) if df is None else None
+        self.raw_df = raw_df(shape) if df is None else None
         self.raw_scale = raw(1.0, shape) if scale is None else None
 
     @classmethod
@@ -59,5 +64,5 @@ class StudentT(AbstractLikelihood):
         return event_shape
 
     def __call__(self, output: Float[Array, "..."]) -> vd.StudentT:
-        df = vd.softplus(self.raw_df) + (_LEAST_DF + _FLOOR) if self.df is None else self.df.value
+        df = learned_df(self.raw_df) if self.df is None else self.df.value
         return vd.StudentT(df, output, learned_scale(self.raw_scale) if self.scale is None else self.scale.value)

@@ -64,7 +64,8 @@ def build_bayesian_network(
         event_shape: the shape of a row of x: (height, width), (height, width, channels) or (columns,).
         target_shape: the shape of a row of y: () for a number or a class, (outputs,) for several.
         likelihood: a name in `varinf.likelihoods.LIKELIHOODS`: "categorical" for classes 0..K−1; for numbers
-            "gaussian", "heteroscedastic_gaussian", "student_t", "poisson" or "negative_binomial".
+            "gaussian", "heteroscedastic_gaussian", "student_t", "heteroscedastic_student_t", "poisson" or
+            "negative_binomial".
         num_values: K, the number of classes; None reads it off the summary.
         variance: of a Gaussian likelihood, a known number in the square of y's units; None learns it.
         hidden: units of the hidden layers ("mlp"), or channels of the convolutions ("conv"). None takes the network's
