@@ -2,9 +2,11 @@
 
     python -m benchmarks.bayesian_uci [FOLDER] [--only NAME]
 
-One hidden layer of 50 ReLU units, a normal prior N(0, 4 / fan-in), mean-field posteriors by local reparameterisation, a
-heteroscedastic Gaussian likelihood, ensembles of four. All splits of a set are fitted in one compiled call, as members
-of an `Ensemble` with data of their own. x and y are standardised on the training rows; figures are in the units of y.
+One hidden layer of 50 ReLU units, a normal prior N(0, 4 / fan-in), mean-field posteriors by local reparameterisation,
+Student t noise whose size depends on the row, ensembles of four. All splits of a set are fitted in one compiled call,
+as members of an `Ensemble` with data of their own. x and y are standardised on the training rows; figures are in the
+units of y. The targets of wine are whole numbers from 3 to 8, on which a density over the reals can lay peaks: its NLL
+says less than its RMSE.
 The sets are `x`, `y` and `test_mask` in .npz files; without them nothing can be measured.
 """
 
@@ -29,7 +31,7 @@ PUBLISHED = {
     "wine": (0.97, 0.92, 0.90, 0.90),
     "yacht": (1.68, 0.68, 0.47, 0.47),
 }
-HIDDEN, MEMBERS, STEPS, BATCH, LEARNING_RATE, DRAWS = 50, 4, 8000, 64, 1e-2, 200
+HIDDEN, MEMBERS, STEPS, BATCH, LEARNING_RATE, DRAWS = 50, 4, 10_000, 64, 1e-2, 200
 
 
 def standardised(x: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -42,7 +44,7 @@ def standardised(x: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def member(inputs: int, seed: int) -> vi.BayesianNetwork:
     """One network with its posterior."""
     network = MLP((inputs,), (2,), (HIDDEN,), key=jax.random.key(seed))
-    likelihood, prior = vi.likelihoods.HeteroscedasticGaussian(), FanInPrior()
+    likelihood, prior = vi.likelihoods.HeteroscedasticStudentT(), FanInPrior()
     return vi.BayesianNetwork(network, likelihood, prior, key=jax.random.key(seed))
 
 

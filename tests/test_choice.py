@@ -49,7 +49,7 @@ def test_what_is_given_is_taken_and_not_spoken_of():
     assert choice.spoken == ()
 
 
-@pytest.mark.parametrize(("count", "epochs"), [(1, 1000), (64 * 25, 100), (128 * 50, 50), (128 * 1000, 20)])
+@pytest.mark.parametrize(("count", "epochs"), [(1, 2000), (64 * 25, 100), (128 * 50, 50), (128 * 1000, 20)])
 def test_about_2500_steps_within_bounds(count, epochs):
     choice = chosen(np.zeros((count, 1)))
     assert choice.epochs == epochs
@@ -104,6 +104,8 @@ def test_the_learning_rate_is_that_of_the_kind_of_model():
     assert chosen(GREY).learning_rate == 3e-3
 
 
-def test_of_a_network_about_5000_steps():
-    choice = chosen_network(np.zeros((64 * 50, 1)), 2, model="classifier")
-    assert (choice.batch_size, choice.epochs, choice.patience) == (64, 100, 25)
+@pytest.mark.parametrize(("num_classes", "epochs"), [(2, 100), (None, 200)])
+def test_of_a_network_about_5000_steps_or_10000(num_classes, epochs):
+    model = "regressor" if num_classes is None else "classifier"
+    choice = chosen_network(np.zeros((64 * 50, 1)), num_classes, model=model)
+    assert (choice.batch_size, choice.epochs, choice.patience) == (64, epochs, epochs // 4)

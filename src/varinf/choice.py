@@ -9,12 +9,13 @@ from varinf.errors import InputError
 from varinf.likelihoods import LIKELIHOOD_OF, NUMBER_LIKELIHOOD, NUMBER_LIKELIHOODS
 
 _STEPS = 2_500  # a default fit has about so many, within these numbers of epochs
-_EPOCHS = (20, 1000)
+_EPOCHS = (20, 2000)
 _BATCH_SIZE, _SMALL_BATCH_SIZE, _SMALL = 128, 64, 4096  # the small one below so many rows
 _LEARNING_RATE = 3e-3
 
 # of networks that predict; chosen by the figures in `varinf.estimators._defaults`
-_NETWORK_STEPS, _NETWORK_BATCH_SIZE = 5_000, 64
+_NETWORK_BATCH_SIZE = 64
+_CLASSIFIER_STEPS, _REGRESSOR_STEPS = 5_000, 10_000
 _REGRESSOR_LEARNING_RATE = 1e-2
 _HIDDEN = {"table": (50,), "images": (400, 400)}
 
@@ -107,7 +108,8 @@ def choose_network(settings: Settings, spec: Spec, summary: Summary, num_classes
         hidden = _HIDDEN[spec.kind]
         spoken.append(f"hidden {','.join(map(str, hidden))}, for {'a table' if spec.kind == 'table' else 'images'}")
     batch_size = settings.train.batch_size or min(_NETWORK_BATCH_SIZE, summary.count)
-    epochs, patience = _epochs(settings, summary.count, batch_size, _NETWORK_STEPS, spoken)
+    steps = _REGRESSOR_STEPS if num_classes is None else _CLASSIFIER_STEPS
+    epochs, patience = _epochs(settings, summary.count, batch_size, steps, spoken)
     model = {
         "event_shape": spec.shape,
         "likelihood": likelihood,

@@ -299,11 +299,12 @@ def test_verbose_prints_each_epoch(regressor, capsys, rng):
     assert capsys.readouterr().out.count("Iteration") == 20
 
 
+@pytest.mark.parametrize(("cls", "usual"), [(BayesianNetClassifier, 5000), (BayesianNetRegressor, 10_000)])
 @pytest.mark.parametrize("count", [60, 640, 128_000])
-def test_without_max_iter_there_are_about_5000_steps(count):
-    model = BayesianNetClassifier()
+def test_without_max_iter_there_are_about_so_many_steps(cls, usual, count):
+    model = cls()
     steps = model._epochs(count) * -(-count // model._batch_size(count))
-    assert steps == {60: 1000, 640: 5000, 128_000: 40_000}[count]
+    assert steps == {60: 2000, 640: usual, 128_000: 40_000}[count]
 
 
 @pytest.mark.parametrize("cls", BOTH)

@@ -171,9 +171,11 @@ def test_learned_noise_stays_where_it_has_a_variance(raw):
     def everything(raw):
         moved = lambda likelihood: jax.tree.map(lambda leaf: jnp.full_like(leaf, raw), likelihood)(jnp.asarray(0.0))  # noqa: E731
         heavy, counts = moved(vl.StudentT()), moved(vl.NegativeBinomial())
-        return heavy.df, heavy.variance, counts.concentration, heavy.log_prob(1.0), counts.log_prob(1.0)
+        of_pair = jax.tree.map(lambda leaf: jnp.full_like(leaf, raw), vl.HeteroscedasticStudentT())(jnp.zeros(2))
+        return of_pair.df, heavy.df, heavy.variance, counts.concentration, heavy.log_prob(1.0), counts.log_prob(1.0)
 
-    df, variance, concentration, *log_probs = jax.device_get(everything(raw))
+    df_of_pair, df, variance, concentration, *log_probs = jax.device_get(everything(raw))
+    assert df_of_pair >= 4
     assert df > 2
     assert 1e-6 <= variance < np.inf
     assert 0 < concentration <= 1.0001e4

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -10,7 +10,7 @@ from varinf._checks import at_least_one
 from varinf._tree import named_arrays
 from varinf.data import ArraySource, Summary, summarize
 from varinf.errors import InputError
-from varinf.estimators._defaults import BATCH_SIZE, EPOCHS, STEPS
+from varinf.estimators._defaults import BATCH_SIZE, EPOCHS
 from varinf.estimators._training import SEEDS, TrainedEstimator, sizes
 from varinf.models import BayesianNetwork, Ensemble, Prediction, from_arrays
 from varinf.objectives import ELBO
@@ -32,6 +32,8 @@ class Uncertainty(NamedTuple):
 
 class BayesianNet(TrainedEstimator):
     """What the classifier and the regressor share; their parameters are described there."""
+
+    _steps: ClassVar[int]  # of a fit where `max_iter` is None, about
 
     hidden_layer_sizes: int | Sequence[int]
     activation: str
@@ -121,7 +123,7 @@ class BayesianNet(TrainedEstimator):
         if self.max_iter is not None:
             return int(self.max_iter)
         fewest, most = EPOCHS
-        return min(max(fewest, round(STEPS / -(-n_rows // self._batch_size(n_rows)))), most)
+        return min(max(fewest, round(self._steps / -(-n_rows // self._batch_size(n_rows)))), most)
 
     def _prediction(self, X: Any) -> Prediction:
         X = self._checked(X)

@@ -10,6 +10,7 @@ from varinf.errors import InputError
 from varinf.estimators._bayesian_net import BayesianNet
 from varinf.estimators._defaults import (
     CLASSIFIER_LEARNING_RATE_INIT,
+    CLASSIFIER_STEPS,
     HIDDEN_LAYER_SIZES,
     LEARNING_RATE,
     PREDICTION_SAMPLES,
@@ -56,7 +57,7 @@ class BayesianNetClassifier(ClassifierMixin, BayesianNet):
     batch_size : int or 'auto', default='auto'
         Rows in a step; no more than there are. 'auto': 64.
     max_iter : int or None, default=None
-        Epochs: passes over the data. None: about 5000 steps, in 20 to 1000 epochs.
+        Epochs: passes over the data. None: about 5000 steps, in 20 to 2000 epochs.
     early_stopping : bool, default=False
         Whether to hold rows out, stop when the bound on them has not risen for `n_iter_no_change` epochs, and keep
         the best model.
@@ -114,6 +115,8 @@ class BayesianNetClassifier(ClassifierMixin, BayesianNet):
     (150, 3)
     >>> total, aleatoric, epistemic = model.predict_uncertainty(X)
     """
+
+    _steps = CLASSIFIER_STEPS
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from varinf.estimators._defaults import (
     LEARNING_RATE,
     PREDICTION_SAMPLES,
     REGRESSOR_LEARNING_RATE_INIT,
+    REGRESSOR_STEPS,
 )
 from varinf.likelihoods import NUMBER_LIKELIHOOD, NUMBER_LIKELIHOODS
 from varinf.models import sample_predictive
@@ -73,7 +74,7 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
     batch_size : int or 'auto', default='auto'
         Rows in a step; no more than there are. 'auto': 64.
     max_iter : int or None, default=None
-        Epochs: passes over the data. None: about 5000 steps, in 20 to 1000 epochs.
+        Epochs: passes over the data. None: about 10,000 steps, in 20 to 2000 epochs.
     early_stopping : bool, default=False
         Whether to hold rows out, stop when the bound on them has not risen for `n_iter_no_change` epochs, and keep
         the best model.
@@ -129,6 +130,8 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
     >>> mean, std = model.predict(X, return_std=True)
     >>> lower, upper = model.predict_interval(X, level=0.9)
     """
+
+    _steps = REGRESSOR_STEPS
 
     def __init__(
         self,

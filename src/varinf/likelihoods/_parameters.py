@@ -19,8 +19,7 @@ from varinf.likelihoods._observation import Standardized
 SCALE_FLOOR = 1e-3
 
 _LEAST_DF = 2.0  # of known degrees of freedom: at and below two there is no variance
-_DF_FLOOR = 0.01  # of learned ones, above that: the variance is then at most 201 times the squared scale
-_DF_START = 5.0
+_DF_START = 5.0  # of learned ones
 
 
 class Known(Constant):
@@ -74,11 +73,11 @@ def known_df(value: Any) -> Known:
     return known_number("df", value, above=_LEAST_DF)
 
 
-def raw_df(shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
-    """Where learned degrees of freedom start."""
-    return raw(_DF_START - _LEAST_DF - _DF_FLOOR, shape)
+def raw_df(floor: float, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
+    """Where learned degrees of freedom above `floor` start."""
+    return raw(_DF_START - floor, shape)
 
 
-def learned_df(raw_df: Any) -> Float[Array, "..."]:
-    """Learned degrees of freedom, above two, so that the variance exists."""
-    return softplus(raw_df) + (_LEAST_DF + _DF_FLOOR)
+def learned_df(raw_df: Any, floor: float) -> Float[Array, "..."]:
+    """Learned degrees of freedom, at least `floor`."""
+    return softplus(raw_df) + floor

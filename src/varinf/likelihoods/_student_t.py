@@ -18,6 +18,8 @@ from varinf.likelihoods._parameters import (
     raw_df,
 )
 
+_DF_FLOOR = 2.01  # of learned degrees of freedom: the variance is then at most 201 times the squared scale
+
 
 class StudentT(AbstractLikelihood):
     """Noise with heavy tails, for data with outliers; the network gives the location.
@@ -50,7 +52,7 @@ class StudentT(AbstractLikelihood):
     ):
         self.df = None if df is None else known_df(df)
         self.scale = None if scale is None else known_number("scale", scale)
-        self.raw_df = raw_df(shape) if df is None else None
+        self.raw_df = raw_df(_DF_FLOOR, shape) if df is None else None
         self.raw_scale = raw(1.0, shape) if scale is None else None
 
     @classmethod
@@ -64,5 +66,5 @@ class StudentT(AbstractLikelihood):
         return event_shape
 
     def __call__(self, output: Float[Array, "..."]) -> vd.StudentT:
-        df = learned_df(self.raw_df) if self.df is None else self.df.value
+        df = learned_df(self.raw_df, _DF_FLOOR) if self.df is None else self.df.value
         return vd.StudentT(df, output, learned_scale(self.raw_scale) if self.scale is None else self.scale.value)
