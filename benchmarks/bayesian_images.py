@@ -38,7 +38,7 @@ class Settings(NamedTuple):
     epochs: int
 
 
-SETTINGS = {"mlp": Settings(0.3, 0.9999, 0.2, 40), "lenet": Settings(0.03, 0.9999, 0.1, 25)}
+SETTINGS = {"mlp": Settings(0.3, 0.9999, 0.2, 40), "lenet": Settings(0.03, 0.9998, 0.1, 25)}
 
 
 class LeNet(eqx.Module):
