@@ -20,8 +20,9 @@ class HeteroscedasticStudentT(AbstractLikelihood):
     """Noise with heavy tails and of a size that depends on the input; the network gives location and scale.
 
     They are on a last axis of two, the scale as for `HeteroscedasticGaussian`, whose tails it has where the degrees of
-    freedom are many. Data seldom scatter by what a row says of its noise alone: what is left makes tails, and under a
-    Gaussian a row in them costs as much as hundreds of others.
+    freedom are many. Under a Gaussian, a row far out costs by the square of its distance; here by its logarithm.
+
+    Source: Lange, Little and Taylor 1989; for scales by a network Nix and Weigend 1994.
 
     Args:
         df: the known degrees of freedom, as for `StudentT`; None learns them, four or more, from 5 on.

@@ -78,6 +78,6 @@ def raw_df(floor: float, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
     return raw(_DF_START - floor, shape)
 
 
-def learned_df(raw_df: Any, floor: float) -> Float[Array, "..."]:
+def learned_df(unbounded: Any, floor: float) -> Float[Array, "..."]:
     """Learned degrees of freedom, at least `floor`."""
-    return softplus(raw_df) + floor
+    return softplus(unbounded) + floor
