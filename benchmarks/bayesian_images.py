@@ -6,8 +6,10 @@ Natural-gradient mean-field posteriors (IVON), a prior N(0, 0.2²), batches of 1
 mlp: 784-400-400-10, ReLU, pixels by 255 (on MNIST Blundell et al. 2015 have 1.82 % for Bayes by backprop with a
 Gaussian prior, 1.36 with a scale mixture). lenet: LeNet-5 (on Fashion-MNIST uncertainty-baselines have .292 / 89.5 % /
 .011 by variational inference, refined .259 / 90.6 % / .011; NLL, accuracy, ECE). Of MNIST also the AUROC of the
-uncertainty for images of Fashion-MNIST against MNIST's test images. The settings are the best of about twenty in short
-runs, by these same test images: what is seen of them is a little too good.
+uncertainty for images of Fashion-MNIST against MNIST's test images. The settings of single networks are the best of
+about twenty in short runs, by these same test images: what is seen of them is a little too good. Those of an ensemble
+of LeNet-5 go on where the last 10,000 training images pointed (of four members on the others: learning rate .05 and 25
+epochs NLL .2179, .07 and 30 epochs .2105).
 """
 
 import argparse
@@ -39,6 +41,8 @@ class Settings(NamedTuple):
 
 
 SETTINGS = {"mlp": Settings(0.3, 0.9999, 0.2, 40), "lenet": Settings(0.03, 0.9998, 0.1, 25)}
+# of the members of an ensemble, where they are others: a little too sure each, which averaging puts right
+OF_MEMBERS = {"lenet": Settings(0.1, 0.9999, 0.1, 40)}
 
 
 class LeNet(eqx.Module):
@@ -119,6 +123,8 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=1)
     options = parser.parse_args()
     settings = SETTINGS[options.network]
+    if options.members > 1:
+        settings = OF_MEMBERS.get(options.network, settings)
     epochs = options.epochs or settings.epochs
     images, labels = labelled(options.data, "train")
     members = [
