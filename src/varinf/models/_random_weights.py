@@ -65,11 +65,11 @@ class RandomWeights(eqx.Module):
         """The tree with given weights in it."""
         return eqx.combine(weights, self._fixed)
 
-    def kl(self, request: Request) -> Float[Array, " parts"] | None:
-        """KL[q || prior] in nats, where it is asked for and known."""
+    def kl(self, request: Request, *, drawn: bool = False) -> Float[Array, " parts"] | None:
+        """KL[q || prior] in nats, where it is asked for and known; `drawn` as `AbstractWeights.kl` has it."""
         if request.closed_form_kl:
             with suppress(NoClosedForm):
-                return self.posterior.kl(self.prior(self.posterior.mean()))
+                return self.posterior.kl(self.prior(self.posterior.mean()), drawn=drawn)
         return None
 
     def latent(self, draws: PyTree[Float[Array, "samples ..."]] | None, request: Request) -> Latent:
@@ -78,7 +78,7 @@ class RandomWeights(eqx.Module):
         if draws is not None:
             q = jax.lax.stop_gradient(self.posterior) if request.stop_posterior else self.posterior
             log_prior, log_posterior = log_prob_of(self.prior(draws), draws), q.log_prob(draws)
-        return Latent("weights", log_prior, log_posterior, self.kl(request), is_global=True)
+        return Latent("weights", log_prior, log_posterior, self.kl(request, drawn=draws is not None), is_global=True)
 
 
 def _is_state(leaf: Any) -> bool:

@@ -15,6 +15,7 @@ from numpyro.distributions import Distribution
 
 from varinf import distributions as vd
 from varinf._noise import normal
+from varinf._total import total
 from varinf._tree import Constant
 from varinf.errors import InputError
 from varinf.posteriors._family import AbstractFamily
@@ -36,8 +37,12 @@ class AbstractWeights(eqx.Module):
         """ln q of draws, in nats."""
 
     @abc.abstractmethod
-    def kl(self, priors: Priors) -> Float[Array, " parts"]:
+    def kl(self, priors: Priors, *, drawn: bool = False) -> Float[Array, " parts"]:
         """KL[q || prior] in nats, apart for each array where q factorises so.
+
+        Args:
+            priors: of the arrays.
+            drawn: whether q is drawn from too: what that works out is then used again.
 
         Raises:
             NoClosedForm: none is known.
@@ -81,9 +86,9 @@ class MeanFieldWeights(AbstractWeights):
     def log_prob(self, draws: PyTree[Float[Array, "samples ..."]]) -> Float[Array, " samples"]:
         return log_prob_of(self._normals(), draws)
 
-    def kl(self, priors: Priors) -> Float[Array, " parts"]:
+    def kl(self, priors: Priors, *, drawn: bool = False) -> Float[Array, " parts"]:
         leaves = zip(jax.tree.leaves(self.loc), jax.tree.leaves(self.log_scale), priors, strict=True)
-        return jnp.stack([_kl(loc, log_scale, prior) for loc, log_scale, prior in leaves])
+        return jnp.stack([_kl(loc, log_scale, prior, drawn=drawn) for loc, log_scale, prior in leaves])
 
     def mean(self) -> PyTree[Array]:
         return self.loc
@@ -144,7 +149,7 @@ class JointWeights(AbstractWeights):
         u = jax.vmap(_vector)(draws) - _vector(self.shift.arrays)
         return jnp.asarray(self.family(self.parameters).log_prob(u))
 
-    def kl(self, priors: Priors) -> Float[Array, " parts"]:
+    def kl(self, priors: Priors, *, drawn: bool = False) -> Float[Array, " parts"]:
         normals = [prior for prior in priors if isinstance(prior, vd.Normal)]
         if len(normals) < len(priors):
             raise vd.NoClosedForm("no closed form is known for a joint posterior and priors that are not all normal")
@@ -206,17 +211,24 @@ def _variance(log_scale: Array) -> Array:
     return jnp.exp(2 * log_scale)
 
 
-def _kl(loc: Array, log_scale: Array, prior: Distribution) -> Float[Array, ""]:
+def _kl(loc: Array, log_scale: Array, prior: Distribution, *, drawn: bool) -> Float[Array, ""]:
     """KL[q || prior] of the normal q with this mean and the exponential of this scale, summed."""
     if isinstance(prior, vd.Normal):
-        # what `kl_divergence` gives, as sums of the least that is to be worked out for each weight
-        prior_loc, prior_scale = jnp.asarray(prior.loc), jnp.asarray(prior.scale)
-
-        def weighted(values: Array) -> Array:
-            precision = 1 / jnp.square(prior_scale)
-            return precision * jnp.sum(values) if precision.ndim == 0 else jnp.sum(precision * values)
-
-        squares = weighted(_variance(log_scale)) + weighted(jnp.square(loc - prior_loc))
-        return 0.5 * squares - jnp.sum(log_scale) + jnp.sum(jnp.broadcast_to(jnp.log(prior_scale) - 0.5, loc.shape))
+        function, spread = (_normal_kl, _scale) if drawn else (_normal_kl_of_variance, _variance)
+        of_prior = (jnp.asarray(parameter, loc.dtype) for parameter in (prior.loc, prior.scale))
+        whole = (parameter if parameter.ndim == 0 else jnp.broadcast_to(parameter, loc.shape) for parameter in of_prior)
+        return total(function, loc, log_scale, spread(log_scale), *whole)
     q = vd.Normal(loc, _scale(log_scale))
     return jnp.sum(vd.kl_divergence(q, prior if math.prod(prior.batch_shape) == 1 else prior.expand(loc.shape)))
+
+
+def _normal_kl(loc: Array, log_scale: Array, scale: Array, prior_loc: Array, prior_scale: Array) -> Array:
+    return _normal_kl_of_variance(loc, log_scale, jnp.square(scale), prior_loc, prior_scale)
+
+
+def _normal_kl_of_variance(
+    loc: Array, log_scale: Array, variance: Array, prior_loc: Array, prior_scale: Array
+) -> Array:
+    """What `kl_divergence` gives, of the least that is to be worked out for each weight."""
+    squares = (variance + jnp.square(loc - prior_loc)) * (0.5 / jnp.square(prior_scale))
+    return squares - log_scale + (jnp.log(prior_scale) - 0.5)
