@@ -197,9 +197,23 @@ MUTANTS = [
     Mutant(
         "the KL of weights divided by the number of arrays",
         "posteriors/_weights.py",
-        "return jnp.stack([_kl(loc, log_scale, prior) for loc, log_scale, prior in leaves])",
-        "return jnp.stack([_kl(loc, log_scale, prior) for loc, log_scale, prior in leaves]) / len(priors)",
+        "return jnp.stack([_kl(loc, log_scale, prior, drawn=drawn) for loc, log_scale, prior in leaves])",
+        "return jnp.stack([_kl(loc, log_scale, prior, drawn=drawn) for loc, log_scale, prior in leaves]) / len(priors)",
         "tests/models/test_bayesian_network.py",
+    ),
+    Mutant(
+        "the KL of drawn weights with the standard deviation for the variance",
+        "posteriors/_weights.py",
+        "return _normal_kl_of_variance(loc, log_scale, jnp.square(scale), prior_loc, prior_scale)",
+        "return _normal_kl_of_variance(loc, log_scale, scale, prior_loc, prior_scale)",
+        "tests/models/test_bayesian_network.py",
+    ),
+    Mutant(
+        "a sum in parts without what is left over",
+        "_total.py",
+        "return _sum(lambda x: x, [summed]) + jnp.sum(part(_PARTS * length, size))",
+        "return _sum(lambda x: x, [summed])",
+        "tests/test_total.py",
     ),
     Mutant(
         "one noise for all rows in local reparameterisation",
