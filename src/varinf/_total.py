@@ -18,10 +18,10 @@ def total(function: Callable[..., Array], *arrays: Float[Array, "..."]) -> Float
 
     On a CPU, XLA sums what it has first written to memory, as it does what the sum's gradient shares with it. Here the
     quarters of the arrays are added up number by number, in one loop that works out the function too; and so on with
-    the quarters of what is left.
+    the quarters of what is left. On other devices the sum is XLA's.
 
     Args:
-        function: number by number; of a module, since it is compared by identity.
+        function: number by number.
         arrays: of one shape, or scalars, which all numbers share.
     """
     return _sum(function, arrays)
