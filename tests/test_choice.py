@@ -98,7 +98,7 @@ def test_a_variance_that_is_given_is_that_of_a_gaussian():
 
 def test_the_learning_rate_is_that_of_the_kind_of_model():
     table = RNG.normal(size=(20, 3))
-    assert chosen_network(table, 3, model="classifier").learning_rate == 3e-3
+    assert chosen_network(table, 3, model="classifier").learning_rate == 1e-2
     assert chosen_network(table, None, model="regressor").learning_rate == 1e-2
     assert chosen_network(table, None, model="regressor", learning_rate=0.5).learning_rate == 0.5
     assert chosen(GREY).learning_rate == 3e-3

@@ -16,7 +16,7 @@ _LEARNING_RATE = 3e-3
 # of networks that predict; chosen by the figures in `varinf.estimators._defaults`
 _NETWORK_BATCH_SIZE = 64
 _CLASSIFIER_STEPS, _REGRESSOR_STEPS = 5_000, 10_000
-_REGRESSOR_LEARNING_RATE = 1e-2
+_NETWORK_LEARNING_RATE = 1e-2
 _HIDDEN = {"table": (50,), "images": (400, 400)}
 
 
@@ -120,10 +120,9 @@ def choose_network(settings: Settings, spec: Spec, summary: Summary, num_classes
         "activation": given.activation,
         "posterior": given.posterior,
         "estimator": given.weight_draws,
-        "prior_scale": given.prior_scale,
+        "prior_scale": "fan_in" if given.prior_scale is None else given.prior_scale,
     }
-    usual = _LEARNING_RATE if num_classes is not None else _REGRESSOR_LEARNING_RATE
-    learning_rate = settings.train.learning_rate or usual
+    learning_rate = settings.train.learning_rate or _NETWORK_LEARNING_RATE
     return Choice(model, batch_size, epochs, patience, learning_rate, tuple(spoken))
 
 

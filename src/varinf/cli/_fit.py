@@ -138,9 +138,9 @@ def fit(
         _option(
             _MODEL,
             "WAY",
-            "Standard deviation of the normal prior of a classifier's or a regressor's weights: fan_in, which is 2 / "
-            "sqrt(inputs of the layer); learned, one for each array; or a number. [default: 1 for a classifier, "
-            "fan_in for a regressor]",
+            "Standard deviation of the normal prior of a classifier's or a regressor's weights: fan_in, which is 4 / "
+            "sqrt(inputs of the layer) for a classifier and 2 / sqrt for a regressor; learned, one for each array; or "
+            "a number. [default: fan_in]",
         ),
     ] = None,
     weight_draws: Annotated[
@@ -208,7 +208,7 @@ def fit(
         str | None, _option(_TRAINING, "NAME", "adam, adamax, adabelief, lion, rmsprop or sgd. [default: adam]")
     ] = None,
     learning_rate: Annotated[
-        float | None, _option(_TRAINING, "X", "At its highest. [default: 0.003; 0.01 for a regressor]")
+        float | None, _option(_TRAINING, "X", "At its highest. [default: 0.003; 0.01 for a classifier or a regressor]")
     ] = None,
     schedule: Annotated[
         str | None,

@@ -37,7 +37,7 @@ class BayesianNet(TrainedEstimator):
 
     hidden_layer_sizes: int | Sequence[int]
     activation: str
-    prior_scale: float | str | None
+    prior_scale: float | str
     posterior: str
     estimator: str
     n_members: int

@@ -11,8 +11,8 @@ from varinf.estimators._bayesian_net import BayesianNet
 from varinf.estimators._defaults import (
     HIDDEN_LAYER_SIZES,
     LEARNING_RATE,
+    LEARNING_RATE_INIT,
     PREDICTION_SAMPLES,
-    REGRESSOR_LEARNING_RATE_INIT,
     REGRESSOR_STEPS,
 )
 from varinf.likelihoods import NUMBER_LIKELIHOOD, NUMBER_LIKELIHOODS
@@ -50,11 +50,11 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
         with noise whose size depends on x, and tails that are learned; 'heteroscedastic_gaussian', without tails;
         'student_t' and 'gaussian', with noise of one size for each output. For counts: 'poisson', and
         'negative_binomial' for those that scatter more.
-    prior_scale : float, 'fan_in', 'learned' or None, default=None
+    prior_scale : float, 'fan_in' or 'learned', default='fan_in'
         The standard deviation of p(w), which is normal about zero, for inputs and targets of variance one. 'fan_in':
         2 / sqrt(inputs of the layer), and 2 for biases. 'learned': one for each array, fitted with all else (empirical
-        Bayes). None: 'fan_in'. A number suits one width: under 1, networks of 100 units, or of two layers, can
-        lose what a few hundred rows say.
+        Bayes). A number suits one width: under 1, networks of 100 units, or of two layers, can lose what a few hundred
+        rows say.
     posterior : {'mean_field', 'low_rank', 'last_layer'}, default='mean_field'
         q(w): independent normals; a normal with a covariance of low rank plus a diagonal one; or, of the last layer
         alone, a normal with a full covariance, where all other weights are point estimates, without a prior.
@@ -139,14 +139,14 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
         activation: str = "relu",
         *,
         likelihood: str = NUMBER_LIKELIHOOD,
-        prior_scale: float | str | None = None,
+        prior_scale: float | str = "fan_in",
         posterior: str = "mean_field",
         estimator: str = "auto",
         n_members: int = 1,
         n_prediction_samples: int = PREDICTION_SAMPLES,
         solver: str = "adam",
         learning_rate: str = LEARNING_RATE,
-        learning_rate_init: float = REGRESSOR_LEARNING_RATE_INIT,
+        learning_rate_init: float = LEARNING_RATE_INIT,
         batch_size: int | str = "auto",
         max_iter: int | None = None,
         early_stopping: bool = False,

@@ -15,13 +15,14 @@ from varinf.data import Summary
 from varinf.errors import InputError
 from varinf.likelihoods import LIKELIHOODS, DataOptions, Standardized, Supervised
 from varinf.models._table import WEIGHT_POSTERIORS, WEIGHT_PRIORS
-from varinf.models._weight_prior import AbstractWeightPrior
+from varinf.models._weight_prior import AbstractWeightPrior, FanInPrior
 from varinf.networks import ACTIVATIONS, NETWORKS, NetworkPair
 
 if TYPE_CHECKING:
     from varinf.models._bayesian_network import BayesianNetwork
 
 _MOST_WEIGHTS = 2000  # of a full covariance, which has half their square of parameters
+_CLASSES_SCALE = 4.0  # of the outputs of each layer, where the last one's are the logits of classes
 
 
 class _Shift(Constant):
@@ -53,7 +54,7 @@ def build_bayesian_network(
     activation: str = "relu",
     posterior: str = "mean_field",
     estimator: str = "auto",
-    prior_scale: float | str | None = None,
+    prior_scale: float | str = "fan_in",
     summary: tuple[Summary, Summary] | None = None,
     key: PRNGKeyArray,
 ) -> "BayesianNetwork":
@@ -76,8 +77,8 @@ def build_bayesian_network(
             "last_layer", with a full covariance of the last layer, and point estimates of the rest.
         estimator: how a batch sees the weights, as for `BayesianNetwork`.
         prior_scale: s of the prior N(0, s²) of each weight; or a name in `varinf.models.WEIGHT_PRIORS`: "fan_in",
-            2 / sqrt(inputs of the layer), and 2 for biases; or "learned", a scale for each array. None: 1 for
-            classes, "fan_in" for numbers; a number suits networks of numbers at one width only.
+            2 / sqrt(inputs of the layer), and 2 for biases, of classes 4 in the place of 2; or "learned", a scale for
+            each array. A number suits one width only.
         summary: of the training data, (x, y): sets the units of both.
         key: for the initial weights.
 
@@ -113,8 +114,6 @@ def build_bayesian_network(
     size = math.prod(output_shape)
     built = pair.encoder(event_shape, size, hidden, activation=ACTIVATIONS.check(activation), key=network_key)
     weights = WEIGHT_POSTERIORS[posterior]
-    if prior_scale is None:
-        prior_scale = "fan_in" if classes is None else 1.0
     recipe = {
         "model": "bayesian_network",
         "event_shape": event_shape,
@@ -133,7 +132,7 @@ def build_bayesian_network(
     return cls(
         _Outputs(built, shift, output_shape),
         parts.likelihood,
-        prior=_prior(prior_scale),
+        prior=_prior(prior_scale, classes),
         posterior=weights.family(),
         estimator=estimator,
         random=_last_layer(built, pair) if weights.last_layer else None,
@@ -153,9 +152,10 @@ def _last_layer(network: Any, pair: NetworkPair) -> Callable[[_Outputs], Any]:
     return lambda outputs: pair.last_layer(outputs.network)
 
 
-def _prior(scale: float | str) -> Normal | AbstractWeightPrior:
+def _prior(scale: float | str, classes: int | None) -> Normal | AbstractWeightPrior:
     if isinstance(scale, str):
-        return WEIGHT_PRIORS[scale]()
+        prior = WEIGHT_PRIORS[scale]
+        return prior(_CLASSES_SCALE) if prior is FanInPrior and classes is not None else prior()
     if not 0 < scale < math.inf:
         raise InputError(
             f"prior_scale must be positive and finite, or one of {', '.join(WEIGHT_PRIORS)}, got {scale:g}"
