@@ -161,7 +161,9 @@ def test_resumed_after_a_fault_it_ends_in_the_same_bits(varinf, monkeypatch):
 
 
 def test_words_for_classes_and_every_option(varinf, monkeypatch):
-    monkeypatch.setattr("varinf.report.write_classifier_pictures", lambda *_, **__: [])
+    drawn = {}
+    monkeypatch.setattr("varinf.job._figures._EVALUATION_SAMPLES", 100)  # as a run has of a network
+    monkeypatch.setattr("varinf.report.write_classifier_pictures", lambda **given: drawn.update(given))
     write("a", "b", "kind")
     options = ["--posterior", "low_rank", "--prior-scale", "0.5", "--activation", "tanh", "--weight-draws", "weights"]
     fit = ["fit", "t.csv", "--model", "classifier", "--target", "kind", *SMALL, *options]
@@ -169,6 +171,8 @@ def test_words_for_classes_and_every_option(varinf, monkeypatch):
     assert (code, err) == (0, [])
     assert any(line.startswith("chosen: weights shared") for line in out)
     assert results("run")["target"]["classes"] == ["blue", "red"]
+    # pictures are of the same draws as the figures
+    assert results("run")["epistemic"] == pytest.approx(float(drawn["prediction"].epistemic.mean()), rel=1e-6)
     # the settings of a run make it again
     assert varinf("fit", "--settings", "run/settings.toml", "--out", "again")[0] == 0
     assert Path("again/model.safetensors").read_bytes() == Path("run/model.safetensors").read_bytes()

@@ -118,7 +118,7 @@ def drawing(run: Run, outcome: Outcome) -> dict[str, Any]:
         evaluation_rows(rows.held_out, kind.max_rows),
         rows,
         snapshots(run),
-        key=jax.random.key(run.settings.train.seed),
+        key=evaluation_key(run.settings),
     )
 
 
@@ -138,7 +138,7 @@ def load_model(run: Run) -> Any:
 
 
 def evaluation_key(settings: Settings) -> PRNGKeyArray:
-    """The key of the draws that a run's own figures are worked out with."""
+    """The key of the draws behind a run's own figures and pictures."""
     return keys(settings)[2]
 
 
