@@ -140,6 +140,7 @@ def test_an_image_is_standardised_as_a_whole_and_convolutions_do():
         ({"posterior": "low_rank", "estimator": "local"}, "use estimator='weights'"),
         ({"network": "conv"}, "use network='mlp'"),
         ({"prior_scale": 0.0}, "prior_scale must be positive and finite, or one of fan_in, learned, got 0"),
+        ({"prior_scale": None}, "prior_scale must be positive and finite, or one of fan_in, learned, got None"),
         ({"prior_scale": "learnt"}, "unknown prior_scale 'learnt'; known: fan_in, learned. Did you mean 'learned'?"),
         ({"posterior": "last_layer", "hidden": (2000,)}, "of at most 2,000 weights, got 2,001; make the layer before"),
         ({"target_shape": (1,)}, "expected target_shape=() for one number, got (1,)"),
