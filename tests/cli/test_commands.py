@@ -325,6 +325,7 @@ def test_options(varinf, tiny, name):
     # said where it is so, and only there
     assert ("these numbers are no log-likelihoods" in "\n".join(out)) == (name == "soft targets")
     assert ("by Monte Carlo" in "\n".join(out)) == (name in ("table", "stl", "iwae", "dreg", "renyi"))
+    assert ("weighted by 4 in the loss (tempered), by 1 in the elbo" in "\n".join(out)) == (name == "soft targets")
 
 
 # --- help ----------------------------------------------------------------------------------------------------------

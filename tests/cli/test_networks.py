@@ -189,7 +189,9 @@ def test_another_likelihood(varinf, monkeypatch):
     monkeypatch.setattr("varinf.report.write_regressor_pictures", lambda *_, **__: [])
     write("a", "b", "count")
     fit = ["fit", "t.csv", "--model", "regressor", "--target", "count", "--likelihood", "heteroscedastic_gaussian"]
-    assert varinf(*fit, *SMALL, "--out", "run")[0] == 0
+    code, out, _ = varinf(*fit, *SMALL, "--beta", "0.5", "--out", "run")
+    assert code == 0
+    assert out[-4:-3] == ["KL                 weighted by 0.5 in the loss (tempered), by 1 in the elbo"]
     # ln(2 √(2πe)), the entropy of a normal with a Poisson's spread at 4, is 2.1 nats
     assert 1.5 < results("run")["nll"] < 3
 

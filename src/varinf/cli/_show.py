@@ -17,7 +17,8 @@ def results_text(results: dict[str, Any], what: str = "held-out rows") -> str:
     ]
     if results.get("monte_carlo_kl"):
         lines[-1] += "  by Monte Carlo"
-    return "\n".join([*lines, *(_of_predictions(results) if predicts else _of_data(results))])
+    remarks = [f"{about:<18} {text}" for about, text in results.get("remarks", {}).items()]
+    return "\n".join([*lines, *(_of_predictions(results) if predicts else _of_data(results)), *remarks])
 
 
 def _of_data(results: dict[str, Any]) -> Iterator[str]:
@@ -54,8 +55,6 @@ def _of_predictions(results: dict[str, Any]) -> Iterator[str]:
         )
         epistemic = f"{results['epistemic_std']:.5g}"
         yield f"uncertainty        {results['aleatoric_std']:12.5g}  aleatoric, {epistemic} epistemic, in its units"
-    for about, text in results.get("remarks", {}).items():
-        yield f"{about:<18} {text}"
 
 
 def seconds_text(seconds: float) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from varinf import data, models, objectives, train
 from varinf._files import write_file
 from varinf.choice import Choice
-from varinf.config import Settings
+from varinf.config import ObjectiveSettings, Settings
 from varinf.errors import InputError
 from varinf.job._common import keys, kind_of
 from varinf.job._rows import evenly_spaced, open_data
@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
         fit: the fitted model, and how it came to it.
         rows: what it was fitted to.
         seconds: that it took.
-        remarks: what was said of the model.
+        remarks: what was said of the model and the objective.
     """
 
     fit: train.Fit
@@ -60,7 +60,7 @@ def fit_run(run: Run, *, say: Callable[[str], None], progress: Callable[[train.B
     build_key, fit_key, _, snapshot_key = keys(settings)
     model = kind.build(choice, summary, key=build_key)
     model.observation.check(held_out_summary)
-    remarks = kind.remarks(model, rows)
+    remarks = kind.remarks(model, rows) | _tempered(settings.objective)
     for about, text in remarks.items():
         say(f"{about} {text}")
     snapshot, count = kind.snapshot(model, key=snapshot_key), len(rows.train)
@@ -120,6 +120,13 @@ def _objective(settings: Settings, choice: Choice, count: int) -> objectives.Abs
         options["beta"] = objectives.LinearWarmup(given.beta, given.beta_warmup * _steps_per_epoch(choice, count))
     taken = {name: value for name, value in options.items() if given.objective in _takers(name)}
     return objectives.OBJECTIVES[given.objective](**taken)
+
+
+def _tempered(objective: ObjectiveSettings) -> dict[str, str]:
+    """What is to be said where the loss is not minus the bound."""
+    if objective.beta == 1:
+        return {}
+    return {"KL": f"weighted by {objective.beta:g} in the loss (tempered), by 1 in the elbo"}
 
 
 def _takers(option: str) -> list[str]:
