@@ -123,7 +123,7 @@ def _objective(settings: Settings, choice: Choice, count: int) -> objectives.Abs
 
 
 def _tempered(objective: ObjectiveSettings) -> dict[str, str]:
-    """What is to be said where the loss is not minus the bound."""
+    """What is to be said of a KL that is weighted."""
     if objective.beta == 1:
         return {}
     return {"KL": f"weighted by {objective.beta:g} in the loss (tempered), by 1 in the elbo"}

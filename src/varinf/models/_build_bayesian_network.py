@@ -157,7 +157,7 @@ def _prior(scale: float | str, classes: int | None) -> Normal | AbstractWeightPr
     if isinstance(scale, str):
         prior = WEIGHT_PRIORS[scale]
         return prior(_CLASSES_SCALE) if prior is FanInPrior and classes is not None else prior()
-    if not isinstance(scale, Real) or not 0 < scale < math.inf:
+    if not isinstance(scale, Real | jax.Array) or not 0 < scale < math.inf:
         raise InputError(f"prior_scale must be positive and finite, or one of {', '.join(WEIGHT_PRIORS)}, got {scale}")
     # as arrays, so that another scale does not compile again
     return Normal(jnp.zeros(()), jnp.asarray(scale, jnp.result_type(float)))

@@ -48,10 +48,10 @@ def ivon(
     tells nothing of what is further away. A step costs about as much as one of Adam. All other parameters (point
     estimates, the noise of a likelihood) are left to Adam.
 
-    Wide networks predict best long before their variances are where the bound has its maximum, and the fit's elbo says
-    how far they are from it: 784-400-400-10 on Fashion-MNIST (N(0, 0.2²), σ from 0.1, 20 epochs of batches of 128) has
-    89.4 % right, 0.291 nats and an ECE of 0.008 at a curvature momentum of 0.9998, with an elbo of -19.5; 89.1 %, 0.303
-    and 0.016 at 0.9995, with -9.0; 78.3 %, 0.587 and 0.055 at 0.999, with -1.1.
+    Wide networks can predict best long before their variances are where the bound has its maximum, and the fit's elbo
+    says how far they are from it: 784-400-400-10 on Fashion-MNIST (N(0, 0.2²), σ from 0.1, 20 epochs of batches of 128)
+    has 89.4 % right, 0.291 nats and an ECE of 0.008 at a curvature momentum of 0.9998, with an elbo of -19.5; 89.1 %,
+    0.303 and 0.016 at 0.9995, with -9.0; 78.3 %, 0.587 and 0.055 at 0.999, with -1.1.
 
     Source: Shen et al. 2024, algorithm 1, with the gradient of the KL inside the average of the gradients, and steps
     clipped in units of the standard deviation in the place of units of the weights.
