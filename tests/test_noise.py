@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from varinf._noise import _sine, normal
+from varinf._noise import _radius, _sine, normal
 
 SHAPES = [(784, 400), (3, 137), (1,), (), (401,), (75, 16, 3, 3), (0, 2)]
 SHAPES += [(1_000_000 - sum(map(math.prod, SHAPES)),)]
@@ -77,6 +77,13 @@ def test_angles():
     )
     sines = np.asarray(_sine(jnp.asarray(turns, jnp.uint32)), float)
     np.testing.assert_allclose(sines, np.sin(2 * np.pi * turns / 2**32), atol=4e-7)
+
+
+def test_radii():
+    bits = np.concatenate([np.arange(0, 2**32, 65_521), np.arange(5), 2**32 - np.arange(1, 100_000, 7)])
+    radii = np.asarray(_radius(jnp.asarray(bits, jnp.uint32)), float)
+    uniform = np.float32(bits) + np.float32(0.5)  # as far as single precision tells them apart
+    np.testing.assert_allclose(radii, np.sqrt(-2 * np.log(uniform / 2.0**32)), rtol=3e-7, atol=0)
 
 
 def test_double_precision_is_kept():

@@ -222,7 +222,7 @@ def test_columns_of_very_different_scales(varinf, tiny):
     write_table(Path("t.csv"), columns)
     write_table(Path("t.parquet"), {"kind": np.arange(200) % 3} | columns)
     for name, label in (("t.csv", ()), ("t.parquet", ("--label", "kind"))):
-        options = (*tiny, "--epochs", 60, "--learning-rate", 0.01, *label)
+        options = (*tiny, "--epochs", 120, "--learning-rate", 0.01, *label)
         code, out, err = varinf("fit", name, *options, "--out", f"run-{name}")
         assert (code, err) == (0, [])
     # The density is in the user's units. ln 1e-6 and ln 1e6 cancel; two standard normals that knew nothing of each
