@@ -44,17 +44,18 @@ def ivon(
     """Improved variational online Newton, for the weights of a `BayesianNetwork` with a mean-field posterior.
 
     The natural gradient of the bound: means step by their gradients times their variances, and variances follow the
-    curvature that the gradients show. No step moves a mean by more than its standard deviation, since the curvature
-    tells nothing of what is further away. A step costs about as much as one of Adam. All other parameters (point
-    estimates, the noise of a likelihood) are left to Adam.
+    curvature that the gradients show. No step moves a mean by more than its standard deviation, or changes a precision
+    by more than a factor of e, since the curvature tells nothing of what is further away. A step costs about as much as
+    one of Adam. All other parameters (point estimates, the noise of a likelihood) are left to Adam.
 
     Wide networks can predict best long before their variances are where the bound has its maximum, and the fit's elbo
     says how far they are from it: 784-400-400-10 on Fashion-MNIST (N(0, 0.2²), σ from 0.1, 20 epochs of batches of 128)
     has 89.4 % right, 0.291 nats and an ECE of 0.008 at a curvature momentum of 0.9998, with an elbo of -19.5; 89.1 %,
     0.303 and 0.016 at 0.9995, with -9.0; 78.3 %, 0.587 and 0.055 at 0.999, with -1.1.
 
-    Source: Shen et al. 2024, algorithm 1, with the gradient of the KL inside the average of the gradients, and steps
-    clipped in units of the standard deviation in the place of units of the weights.
+    Source: Shen et al. 2024, algorithm 1, with the gradient of the KL inside the average of the gradients, steps
+    clipped in units of the standard deviation in the place of units of the weights, and precisions multiplied by exp(x)
+    in the place of the first terms of its series, 1 + x + x²/2.
 
     Args:
         learning_rate: of the means; of the order of 0.1.
@@ -106,7 +107,7 @@ def _update(rest: Callable, schedule: str) -> Callable:
         def narrow(grad: Array) -> Array:
             # N times the gradient by ln σ is how much more curvature there is than 1 / σ², as a share of that
             more = (1 - numbers.curvature_momentum) * numbers.num_data * grad
-            return -0.5 * jnp.log(1 + more + 0.5 * more**2)
+            return -0.5 * jnp.clip(more, -1, 1)
 
         average = _over_pairs(averaged, grads, state.average)
         moves = _over_pairs(
