@@ -24,7 +24,7 @@ from varinf.train._feed import Feed, Limit
 from varinf.train._optimizer import make_optimizer
 from varinf.train._per_row import check_rows
 from varinf.train._progress import Progress
-from varinf.train._step import Block, Problem, State, advance, evaluate, sampled_latents
+from varinf.train._step import Block, Outline, Problem, State, advance, evaluate, outline
 
 _BATCH_SIZE = 128
 _VALIDATION = 2**32 - 1  # folded into the key for validation; steps end below it
@@ -148,7 +148,7 @@ def fit(
     start = _copy(State(params, optimizer.init(params), jnp.zeros((), jnp.int32)))
     check_rows(model, start.opt_state, feed.num_rows)
 
-    monte_carlo = sampled_latents(problem, next(_in_order(feed)), params)
+    outlined = outline(problem, next(_in_order(feed)), params)
 
     fingerprint = [s.fingerprint for s in jax.tree.leaves(summary)]
     identity = _identity(key, fingerprint, feed.batch_size, objective, start)
@@ -160,7 +160,7 @@ def fit(
         return eqx.combine(_copy(progress.state.params), fixed)
 
     def validate(state: State) -> dict[str, float]:
-        return {} if validation_feed is None else _validate(problem, state, validation_feed)
+        return {} if validation_feed is None else _validate(problem, outlined, state, validation_feed)
 
     seed, limit, total = _seed(key), Limit(), epochs * feed.num_batches
     order = functools.lru_cache(1)(lambda epoch: data.order(seed, epoch, len(source)))
@@ -171,7 +171,7 @@ def fit(
         stop = (epoch + 1) * feed.num_batches if stay else total
         for block in feed.blocks(order, progress.steps, stop, limit):
             began = time.perf_counter()
-            state, metrics = advance((problem, block), progress.state)
+            state, metrics = advance((problem, outlined, block), progress.state)
             count = int(block.count)
             metrics = {name: np.asarray(values)[:count] for name, values in metrics.items()}
             limit.learn(count, time.perf_counter() - began)
@@ -184,7 +184,7 @@ def fit(
     progress.check_finite()
     progress.save()
     best = progress.state.params if progress.best_params is None else progress.best_params
-    return Fit(eqx.combine(best, fixed), progress.history, progress.steps, stop_reason, monte_carlo)
+    return Fit(eqx.combine(best, fixed), progress.history, progress.steps, stop_reason, outlined.sampled)
 
 
 def _copy(tree: Any) -> Any:
@@ -241,14 +241,14 @@ def _in_order(feed: Feed) -> Iterator[Block]:
     return feed.blocks(lambda _: np.arange(feed.num_rows), 0, feed.num_batches)
 
 
-def _validate(problem: Problem, state: State, feed: Feed) -> dict[str, float]:
+def _validate(problem: Problem, outlined: Outline, state: State, feed: Feed) -> dict[str, float]:
     """The objective's metrics over the validation rows, with the same draws each time."""
     problem = eqx.tree_at(lambda p: p.key, problem, jax.random.fold_in(problem.key, _VALIDATION))
     sums, rows = dict[str, float](), 0.0
     for block in _in_order(feed):
         weights = np.asarray(block.mask).sum(1)
         rows += weights.sum()
-        for name, values in evaluate(problem, block, state.params, state.step).items():
+        for name, values in evaluate(problem, outlined, block, state.params, state.step).items():
             sums[name] = sums.get(name, 0.0) + float(np.asarray(values, np.float64) @ weights)
     return {name: total / rows for name, total in sums.items()}
 

@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from varinf._compiled import compiled
-from varinf.objectives import AbstractObjective, Batch, value_and_grad
+from varinf.objectives import AbstractObjective, Batch, Terms, value_and_grad
 from varinf.train._per_row import gathered, scattered, updated
 
 
@@ -64,6 +64,18 @@ class Problem(eqx.Module):
     key: PRNGKeyArray
 
 
+class Outline(NamedTuple):
+    """What a fit will report.
+
+    Attributes:
+        metrics: the objective's, and of what type each is.
+        sampled: the names of the latents whose KL is estimated from draws.
+    """
+
+    metrics: dict[str, np.dtype]
+    sampled: tuple[str, ...]
+
+
 def one_batch(problem: Problem, block: Block, i: Array, step: Array, key: PRNGKeyArray) -> Batch:
     """Batch number `i` of a block, observed."""
     positions = block.positions[i]
@@ -76,35 +88,34 @@ def one_batch(problem: Problem, block: Block, i: Array, step: Array, key: PRNGKe
     return Batch(observed, block.rows[i], block.mask[i], problem.num_data, step)
 
 
-def _no_metrics(problem: Problem, params: PyTree, block: Block) -> dict[str, Float[Array, " batches"]]:
-    """An empty row of each metric, by tracing one evaluation without running it."""
-
-    def one(params: PyTree, block: Block) -> dict:
-        return _evaluate_one(problem, params, block, jnp.zeros((), int), jnp.zeros((), int), problem.key)
-
-    shapes = jax.eval_shape(one, params, block)
-    return {name: jnp.zeros(block.mask.shape[0], shape.dtype) for name, shape in shapes.items()}
+def _terms(problem: Problem, params: PyTree, batch: Batch, key: PRNGKeyArray) -> Terms:
+    """Of one batch, without a step."""
+    model, request = gathered(eqx.combine(params, problem.fixed), batch.rows), problem.objective.request
+    return model.score(batch, model.draw(batch, request, key=key), request)
 
 
-def _evaluate_one(
-    problem: Problem, params: PyTree, block: Block, i: Array, step: Array, key: PRNGKeyArray
-) -> dict[str, Float[Array, ""]]:
-    objective = problem.objective
-    observe_key, draw_key = jax.random.split(key)
-    batch = one_batch(problem, block, i, step, observe_key)
-    model = gathered(eqx.combine(params, problem.fixed), batch.rows)
-    draw = model.draw(batch, objective.request, key=draw_key)
-    return objective.loss(model.score(batch, draw, objective.request))[1]
+@compiled
+def outline(problem: Problem, block: Block, params: PyTree) -> Outline:
+    """What a fit will report. Only traced: nothing of it is computed."""
+    zero = jnp.zeros((), jnp.int32)
+    terms = _terms(problem, params, one_batch(problem, block, zero, zero, problem.key), problem.key)
+    metrics = {name: value.dtype for name, value in problem.objective.loss(terms)[1].items()}
+    return Outline(metrics, tuple(latent.name for latent in terms.latents if latent.kl is None))
+
+
+def _no_metrics(outline: Outline, block: Block) -> dict[str, Float[Array, " batches"]]:
+    """An empty row of each metric."""
+    return {name: jnp.zeros(block.mask.shape[0], dtype) for name, dtype in outline.metrics.items()}
 
 
 @functools.partial(compiled, donate_rest=True)
-def advance(inputs: tuple[Problem, Block], state: State) -> tuple[State, dict[str, Float[Array, " batches"]]]:
+def advance(inputs: tuple[Problem, Outline, Block], state: State) -> tuple[State, dict[str, Float[Array, " batches"]]]:
     """Make `block.count` steps. The state given is used up.
 
     Returns:
         The state after them, and the metrics of each step, per datum in nats.
     """
-    problem, block = inputs
+    problem, outline, block = inputs
 
     def body(i: Array, carry: tuple) -> tuple:
         state, metrics = carry
@@ -118,12 +129,13 @@ def advance(inputs: tuple[Problem, Block], state: State) -> tuple[State, dict[st
         metrics = {name: metrics[name].at[i].set(value) for name, value in new.items()}
         return scattered(state, State(params, opt_state, state.step + 1), batch), metrics
 
-    start = (state, _no_metrics(problem, state.params, block))
-    return jax.lax.fori_loop(0, block.count, body, start)
+    return jax.lax.fori_loop(0, block.count, body, (state, _no_metrics(outline, block)))
 
 
 @compiled
-def evaluate(problem: Problem, block: Block, params: PyTree, step: Array) -> dict[str, Float[Array, " batches"]]:
+def evaluate(
+    problem: Problem, outline: Outline, block: Block, params: PyTree, step: Array
+) -> dict[str, Float[Array, " batches"]]:
     """The objective's metrics on `block.count` batches, per datum in nats, without a step.
 
     The draws of a batch depend on the problem's key and on the batch's first row alone, so that they are the same
@@ -131,18 +143,9 @@ def evaluate(problem: Problem, block: Block, params: PyTree, step: Array) -> dic
     """
 
     def body(i: Array, metrics: dict) -> dict:
-        key = jax.random.fold_in(problem.key, block.rows[i, 0])
-        new = _evaluate_one(problem, params, block, i, step, key)
+        observe_key, draw_key = jax.random.split(jax.random.fold_in(problem.key, block.rows[i, 0]))
+        batch = one_batch(problem, block, i, step, observe_key)
+        new = problem.objective.loss(_terms(problem, params, batch, draw_key))[1]
         return {name: metrics[name].at[i].set(value) for name, value in new.items()}
 
-    return jax.lax.fori_loop(0, block.count, body, _no_metrics(problem, params, block))
-
-
-@compiled
-def sampled_latents(problem: Problem, block: Block, params: PyTree) -> tuple[str, ...]:
-    """The names of the latents whose KL is estimated from draws. Only traced: nothing of it is computed."""
-    zero = jnp.zeros((), jnp.int32)
-    batch = one_batch(problem, block, zero, zero, problem.key)
-    model, request = gathered(eqx.combine(params, problem.fixed), batch.rows), problem.objective.request
-    terms = model.score(batch, model.draw(batch, request, key=problem.key), request)
-    return tuple(latent.name for latent in terms.latents if latent.kl is None)
+    return jax.lax.fori_loop(0, block.count, body, _no_metrics(outline, block))
