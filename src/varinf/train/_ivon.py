@@ -44,18 +44,17 @@ def ivon(
     """Improved variational online Newton, for the weights of a `BayesianNetwork` with a mean-field posterior.
 
     The natural gradient of the bound: means step by their gradients times their variances, and variances follow the
-    curvature that the gradients show. No step moves a mean by more than its standard deviation, or changes a precision
-    by more than a factor of e, since the curvature tells nothing of what is further away. A step costs about as much as
-    one of Adam. All other parameters (point estimates, the noise of a likelihood) are left to Adam.
+    curvature that the gradients show. No step moves a mean by more than its standard deviation, since the curvature
+    tells nothing of what is further away. A step costs about as much as one of Adam. All other parameters (point
+    estimates, the noise of a likelihood) are left to Adam.
 
     Wide networks can predict best long before their variances are where the bound has its maximum, and the fit's elbo
     says how far they are from it: 784-400-400-10 on Fashion-MNIST (N(0, 0.2²), σ from 0.1, 20 epochs of batches of 128)
     has 89.4 % right, 0.291 nats and an ECE of 0.008 at a curvature momentum of 0.9998, with an elbo of -19.5; 89.1 %,
-    0.303 and 0.016 at 0.9995, with -9.0; 78.3 %, 0.587 and 0.055 at 0.999, with -1.1.
+    0.303 and 0.016 at 0.9995, with -9.0; 82.5 %, 0.476 and 0.038 at 0.999, with -0.8.
 
-    Source: Shen et al. 2024, algorithm 1, with the gradient of the KL inside the average of the gradients, steps
-    clipped in units of the standard deviation in the place of units of the weights, and precisions multiplied by exp(x)
-    in the place of the first terms of its series, 1 + x + x²/2.
+    Source: Shen et al. 2024, algorithm 1, with the gradient of the KL inside the average of the gradients, and steps
+    clipped in units of the standard deviation in the place of units of the weights.
 
     Args:
         learning_rate: of the means; of the order of 0.1.
@@ -107,7 +106,10 @@ def _update(rest: Callable, schedule: str) -> Callable:
         def narrow(grad: Array) -> Array:
             # N times the gradient by ln σ is how much more curvature there is than 1 / σ², as a share of that
             more = (1 - numbers.curvature_momentum) * numbers.num_data * grad
-            return -0.5 * jnp.clip(more, -1, 1)
+            # Not exp(more), of which this is the series: where it is noisy, that lets the noise widen what it comes from,
+            # and this narrows at either end. At a curvature momentum of 0.99 (784-400-400-10, Fashion-MNIST, 10 epochs)
+            # elbos were -1.2, and -10.2 with exp(clip(more, -0.5, 3)).
+            return -0.5 * jnp.log(1 + more + 0.5 * more**2)
 
         average = _over_pairs(averaged, grads, state.average)
         moves = _over_pairs(
