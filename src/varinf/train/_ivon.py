@@ -106,9 +106,9 @@ def _update(rest: Callable, schedule: str) -> Callable:
         def narrow(grad: Array) -> Array:
             # N times the gradient by ln σ is how much more curvature there is than 1 / σ², as a share of that
             more = (1 - numbers.curvature_momentum) * numbers.num_data * grad
-            # Not exp(more), of which this is the series: where it is noisy, that lets noise widen what it comes from, and
-            # this narrows at either end. At a curvature momentum of 0.99 (784-400-400-10, Fashion-MNIST, 10 epochs) the
-            # elbo was -1.2, and -10.2 with exp(clip(more, -0.5, 3)).
+            # Not exp(more), of which this is the series: where it is noisy, that lets noise widen what it comes from,
+            # and this narrows at either end. At a curvature momentum of 0.99 (784-400-400-10, Fashion-MNIST, 10
+            # epochs) the elbo was -1.2, and -10.2 with exp(clip(more, -0.5, 3)).
             return -0.5 * jnp.log(1 + more + 0.5 * more**2)
 
         average = _over_pairs(averaged, grads, state.average)
