@@ -50,6 +50,17 @@ def test_neighbours_have_nothing_in_common(drawn: np.ndarray):
     assert all(spectrum.max() < np.log(NUMBER) + 10 for spectrum in spectra)  # a period of any length would stand out
 
 
+def test_neighbours_fill_the_square_evenly():
+    """Chi-squared of neighbours' radii in 2¹⁶ cells. Of a hash of plain counters, tens of standard deviations off."""
+    draw = jax.jit(lambda key: normal(key, [(8000, 400)], jnp.dtype("float32"))[0])
+    counts = np.zeros(1 << 16)
+    for key in jax.random.split(jax.random.key(3), 6):
+        sine, cosine = np.split(np.asarray(draw(key)), 2)
+        cell = np.minimum(256 * np.exp(-(sine**2 + cosine**2) / 2), 255).astype(int)
+        counts += np.bincount((256 * cell[:, :-3] + cell[:, 3:]).ravel(), minlength=1 << 16)
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
 def test_shapes_are_those_asked_for():
     drawn = jax.eval_shape(lambda key: normal(key, SHAPES, jnp.dtype("float32")), jax.random.key(0))
     assert [array.shape for array in drawn] == SHAPES
