@@ -31,9 +31,12 @@ def in_turn(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         if jax.default_backend() != "cpu":
             return function(*args, **kwargs)
-        closed, shapes = jax.make_jaxpr(function, return_shape=True)(*args, **kwargs)
-        outputs, _ = _walk(closed, jax.tree.leaves((args, kwargs)), jnp.zeros((), jnp.float32))
-        return jax.tree.unflatten(jax.tree.structure(shapes), outputs)
+        program: Any = jax.jit(function)
+        traced = program.trace(*args, **kwargs)
+        if not _waits(traced.jaxpr.jaxpr):
+            return program(*args, **kwargs)  # as it was traced, and not again
+        outputs, _ = _walk(traced.jaxpr, jax.tree.leaves((args, kwargs)), jnp.zeros((), jnp.float32))
+        return jax.tree.unflatten(jax.tree.structure(traced.out_info), outputs)
 
     return call
 
