@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from varinf import InputError
-from varinf.networks import ACTIVATIONS, MLP, Linear
+from varinf.networks import ACTIVATIONS, MLP, linear_layers
 
 KEY = jax.random.key(0)
 
@@ -29,20 +29,23 @@ def test_it_is_the_formula():
 
 
 def test_weights_start_with_glorots_variance():
-    weight = np.asarray(Linear(300, 200, key=KEY).weight)
-    # a normal would go beyond the bound; a variance of 1 / in_size would be two thirds above
-    assert np.abs(weight).max() <= (6 / 500) ** 0.5
-    assert weight.var() == pytest.approx(2 / 500, rel=0.02)
-    assert (np.asarray(Linear(300, 200, key=KEY).bias) == 0).all()
+    for layer, (inputs, outputs) in zip(linear_layers((300, 200, 500), key=KEY), ((300, 200), (200, 500)), strict=True):
+        weight = np.asarray(layer.weight)
+        # a normal would go beyond the bound; a variance of 1 / in_size would be two thirds above
+        assert np.abs(weight).max() <= (6 / (inputs + outputs)) ** 0.5
+        assert weight.var() == pytest.approx(2 / (inputs + outputs), rel=0.02)
+        assert abs(weight.mean()) < 4 * (weight.var() / weight.size) ** 0.5
+        assert (np.asarray(layer.bias) == 0).all()
 
 
-def test_layers_start_apart():
-    layers = MLP((4,), (4,), (4, 4), key=KEY).layers
-    assert not np.array_equal(layers[0].weight, layers[1].weight)
+def test_no_two_weights_start_as_one():
+    layers = linear_layers((40, 30, 20, 10), key=KEY)
+    drawn = np.concatenate([np.ravel(layer.weight) * (sum(layer.weight.shape) / 6) ** 0.5 for layer in layers])
+    assert len(np.unique(drawn.round(6))) > 0.995 * len(drawn)
 
 
 def test_bfloat16_is_for_the_products_alone():
-    wide, narrow = (Linear(64, 8, dtype=dtype, key=KEY) for dtype in ("float32", "bfloat16"))
+    wide, narrow = (linear_layers((64, 8), dtype=dtype, key=KEY)[0] for dtype in ("float32", "bfloat16"))
     x = jax.random.normal(KEY, (5, 64))
     assert narrow(x).dtype == narrow.weight.dtype == jnp.float32
     gap = np.abs(narrow(x) - wide(x)).max()

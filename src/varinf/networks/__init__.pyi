@@ -5,6 +5,7 @@ from ._conv import ConvDecoder as ConvDecoder
 from ._conv import ConvEncoder as ConvEncoder
 from ._conv_pair import CONV_PAIR as CONV_PAIR
 from ._linear import Linear as Linear
+from ._linear import linear_layers as linear_layers
 from ._masked import MaskedMLP as MaskedMLP
 from ._mlp import MLP as MLP
 from ._pairs import MLP_PAIR as MLP_PAIR

@@ -1,15 +1,15 @@
 import itertools
 import math
-from collections.abc import Callable
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from varinf._compiled import compiled
 from varinf.networks._activations import ACTIVATIONS
 from varinf.networks._linear import matmul
 from varinf.networks._patches import conv, conv_transpose, half
+from varinf.networks._start import start
 
 
 class ConvEncoder(eqx.Module):
@@ -49,8 +49,8 @@ class ConvEncoder(eqx.Module):
         inputs = (depth, *channels)
         shapes: list[tuple[int, ...]] = [(4, 4, *pair) for pair in itertools.pairwise(inputs)]
         shapes.append((inputs[-1] * math.prod(sizes[-1]), out_size))
-        self.weights = _weights(shapes, [math.prod(s[:-1]) for s in shapes], activation, key)
-        self.biases = tuple(jnp.zeros(s[-1]) for s in shapes)
+        bounds = _bounds([math.prod(s[:-1]) for s in shapes], activation)
+        self.weights, self.biases = start(key, shapes, bounds, [s[-1:] for s in shapes])
         self.in_shape = tuple(in_shape)
         self.activation = ACTIVATIONS.check(activation)
         self.dtype = dtype
@@ -104,9 +104,9 @@ class ConvDecoder(eqx.Module):
         shapes: list[tuple[int, ...]] = [(in_size, inputs[0] * math.prod(sizes[-1]))]
         shapes += [(4, 4, b, a) for a, b in itertools.pairwise(inputs)]
         fan_in = [in_size, *(4 * a for a in inputs[:-1])]  # four of the sixteen taps meet in each pixel
-        self.weights = _weights(shapes, fan_in, activation, key)
-        biases = [jnp.zeros(size) for size in (shapes[0][1], *inputs[1:-1])]
-        self.biases = (*biases, jnp.zeros((1, 1, depth)[: len(out_shape)]))
+        biases = [(size,) for size in (shapes[0][1], *inputs[1:-1])]
+        last = (1, 1, depth)[: len(out_shape)]
+        self.weights, self.biases = start(key, shapes, _bounds(fan_in, activation), [*biases, last])
         self.out_shape = tuple(out_shape)
         self.activation = ACTIVATIONS.check(activation)
         self.dtype = dtype
@@ -147,19 +147,18 @@ def _sides(height: int, width: int, steps: int) -> list[tuple[int, int]]:
     return sizes
 
 
-def _weights(shapes: list[tuple[int, ...]], fan_in: list[int], activation: str, key: PRNGKeyArray) -> tuple[Array, ...]:
-    """Uniform weights of variance 1 / fan_in for the first layer, and 1 / (fan_in E[f(x)²]) after activation f.
+def _bounds(fan_in: list[int], activation: str) -> list[float]:
+    """Of uniform weights of variance 1 / fan_in for the first layer, and 1 / (fan_in E[f(x)²]) after activation f.
 
     For ReLU the second is He et al.'s (2015) 2 / fan_in.
     """
-    keys = jax.random.split(key, len(shapes))
-    square = _mean_square(ACTIVATIONS[activation])
-    bounds = [(3 / (n * (square if i else 1))) ** 0.5 for i, n in enumerate(fan_in)]
-    return tuple(jax.random.uniform(k, s, minval=-b, maxval=b) for k, s, b in zip(keys, shapes, bounds, strict=True))
+    square = float(_mean_square(activation))
+    return [(3 / (n * (square if i else 1))) ** 0.5 for i, n in enumerate(fan_in)]
 
 
-def _mean_square(function: Callable[[Array], Array]) -> Float[Array, ""]:
+@compiled
+def _mean_square(activation: str) -> Float[Array, ""]:
     """E[f(x)²] for a standard normal x."""
     x = jnp.linspace(-6.0, 6.0, 241)
     density = jnp.exp(-(x**2) / 2)
-    return jnp.sum(density * function(x) ** 2) / jnp.sum(density)
+    return jnp.sum(density * ACTIVATIONS[activation](x) ** 2) / jnp.sum(density)

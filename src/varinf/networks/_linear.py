@@ -1,34 +1,44 @@
+import itertools
+from collections.abc import Sequence
+
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from varinf.networks._start import start
 
 
 class Linear(eqx.Module):
     """x @ weight + bias on the last axis, with any leading axes.
 
-    Weights start uniform with variance 2 / (in_size + out_size) (Glorot and Bengio 2010), biases at zero.
-
-    Args:
-        in_size: length of the last axis that comes in.
-        out_size: length of the last axis that goes out.
+    Attributes:
+        weight: of the inputs, which are the rows, in each output.
+        bias: of the outputs.
         dtype: type of the operands of the matrix product, "float32" or "bfloat16"; sums are in float32,
             parameters stay as they are.
-        key: for the initial weights.
     """
 
     weight: Float[Array, "in out"]
     bias: Float[Array, " out"]
-    dtype: str = eqx.field(static=True)
-
-    def __init__(self, in_size: int, out_size: int, *, dtype: str = "float32", key: PRNGKeyArray):
-        bound = (6 / (in_size + out_size)) ** 0.5
-        self.weight = jax.random.uniform(key, (in_size, out_size), minval=-bound, maxval=bound)
-        self.bias = jnp.zeros(out_size)
-        self.dtype = dtype
+    dtype: str = eqx.field(static=True, default="float32")
 
     def __call__(self, x: Float[Array, "*batch in"]) -> Float[Array, "*batch out"]:
         return matmul(x, self.weight, self.dtype) + self.bias
+
+
+def linear_layers(sizes: Sequence[int], *, dtype: str = "float32", key: PRNGKeyArray) -> tuple[Linear, ...]:
+    """A layer from each size to the next.
+
+    Weights start uniform with variance 2 / (in_size + out_size) (Glorot and Bengio 2010), biases at zero.
+
+    Args:
+        sizes: lengths of the last axis: that of the inputs, and each layer's of outputs.
+        dtype: as `Linear` has it.
+        key: for the weights.
+    """
+    shapes = list(itertools.pairwise(sizes))
+    weights, biases = start(key, shapes, [(6 / sum(shape)) ** 0.5 for shape in shapes], [shape[1:] for shape in shapes])
+    return tuple(Linear(weight, bias, dtype) for weight, bias in zip(weights, biases, strict=True))
 
 
 def matmul(x: Float[Array, "*batch in"], w: Float[Array, "in out"], dtype: str) -> Float[Array, "*batch out"]:

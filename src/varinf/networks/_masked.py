@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from varinf.networks._activations import ACTIVATIONS
-from varinf.networks._linear import Linear
+from varinf.networks._linear import Linear, linear_layers
 
 
 class MaskedMLP(eqx.Module):
@@ -43,9 +43,9 @@ class MaskedMLP(eqx.Module):
         key: PRNGKeyArray,
     ):
         sizes = (dim, *hidden, dim * outputs)
-        context_key, *keys = jax.random.split(key, len(sizes))
-        self.layers = tuple(Linear(a, b, key=k) for a, b, k in zip(sizes, sizes[1:], keys, strict=False))
-        self.context_weight = Linear(context, sizes[1], key=context_key).weight
+        layers_key, context_key = jax.random.split(key)
+        self.layers = linear_layers(sizes, key=layers_key)
+        self.context_weight = linear_layers((context, sizes[1]), key=context_key)[0].weight
         self.dim, self.outputs = dim, outputs
         self.activation = ACTIVATIONS.check(activation)
 

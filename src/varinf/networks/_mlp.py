@@ -1,11 +1,10 @@
 import math
 
 import equinox as eqx
-import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from varinf.networks._activations import ACTIVATIONS
-from varinf.networks._linear import Linear
+from varinf.networks._linear import Linear, linear_layers
 
 
 class MLP(eqx.Module):
@@ -17,7 +16,7 @@ class MLP(eqx.Module):
         hidden: sizes of the hidden layers; may be empty, which leaves one linear map.
         activation: a name in `ACTIVATIONS`, applied after each hidden layer.
         dtype: of the matrix products; see `Linear`.
-        key: for the initial weights.
+        key: for the initial weights; see `linear_layers`.
     """
 
     layers: tuple[Linear, ...]
@@ -36,8 +35,7 @@ class MLP(eqx.Module):
         key: PRNGKeyArray,
     ):
         sizes = (math.prod(in_shape), *hidden, math.prod(out_shape))
-        keys = jax.random.split(key, len(sizes) - 1)
-        self.layers = tuple(Linear(a, b, dtype=dtype, key=k) for a, b, k in zip(sizes, sizes[1:], keys, strict=False))
+        self.layers = linear_layers(sizes, dtype=dtype, key=key)
         self.in_shape, self.out_shape = tuple(in_shape), tuple(out_shape)
         self.activation = ACTIVATIONS.check(activation)
 
