@@ -53,7 +53,7 @@ def _compiler_options(backend: str) -> dict[str, Any]:
     return known
 
 
-def compiled(function: Callable[P, R], *, donate_rest: bool = False) -> Callable[P, R]:
+def compiled(function: Callable[P, R], *, donate_rest: bool = False, run: bool = True) -> Callable[P, R]:
     """The function, compiled: as by `equinox.filter_jit`, and with operations that wait for threads in turn.
 
     Arrays of the arguments are traced, and all else is static and must be hashable. Within another program that is
@@ -62,10 +62,11 @@ def compiled(function: Callable[P, R], *, donate_rest: bool = False) -> Callable
     Args:
         function: of any trees.
         donate_rest: whether the arrays of all arguments but the first are used up.
+        run: whether it is worked out; else it is only traced, and `jax.ShapeDtypeStruct`s stand for arrays.
     """
     given: Any = function
 
-    def program(first: list, others: list, static: tuple[_Rest, _Rest]) -> tuple[list, _Rest]:
+    def traced(first: list, others: list, static: tuple[_Rest, _Rest]) -> tuple[list, _Rest]:
         def arrays(first: list, others: list) -> tuple[list, _Rest]:
             (args, kwargs), head = static[1].with_arrays(others), static[0].with_arrays(first)
             return _split(*jax.tree.flatten(given(*head, *args, **kwargs)))
@@ -73,9 +74,9 @@ def compiled(function: Callable[P, R], *, donate_rest: bool = False) -> Callable
         return in_turn(arrays)(first, others)
 
     @functools.cache
-    def jitted() -> Callable:
+    def jitted() -> Any:
         return jax.jit(
-            program,
+            traced,
             static_argnums=2,
             donate_argnums=(1,) if donate_rest else (),
             compiler_options=_compiler_options(jax.default_backend()),
@@ -88,7 +89,8 @@ def compiled(function: Callable[P, R], *, donate_rest: bool = False) -> Callable
             return function(*args, **kwargs)
         (of_first, head), (of_others, tail) = _split(*first), _split(*others)
         with eval_context():  # not a part of a program that is being traced: nothing of it comes in
-            found, rest = jitted()(of_first, of_others, (head, tail))
+            program = jitted() if run else jitted().eval_shape
+            found, rest = program(of_first, of_others, (head, tail))
         return rest.with_arrays(found)
 
     return call

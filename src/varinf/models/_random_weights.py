@@ -9,6 +9,7 @@ from equinox.nn import StateIndex
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from numpyro.distributions import Distribution, Normal
 
+from varinf._compiled import compiled
 from varinf._tree import trainable
 from varinf.distributions import NoClosedForm
 from varinf.errors import InputError
@@ -58,7 +59,7 @@ class RandomWeights(eqx.Module):
         if not jax.tree.leaves(weights):
             raise InputError(f"{type(tree).__name__} has no float arrays that could be random; pass one with weights")
         family = POSTERIORS[posterior]() if isinstance(posterior, str) else posterior
-        self.posterior = over_weights(family, weights, _starts(weights, scale), key=key)
+        self.posterior = _posterior(family, weights, scale, key)
         self.prior = weight_prior(Normal(0.0, 1.0) if prior is None else prior).built(weights)
 
     def put(self, weights: PyTree[Array]) -> Any:
@@ -94,6 +95,11 @@ def _marks(tree: PyTree, random: Callable[[Any], Any] | PyTree[bool] | None) -> 
         none = jax.tree.map(lambda _: False, tree)
         random = eqx.tree_at(random, none, replace_fn=lambda part: jax.tree.map(lambda _: True, part))
     return jax.tree.map(lambda is_float, chosen: is_float and bool(chosen), floats, random)
+
+
+@compiled
+def _posterior(family: AbstractFamily, weights: PyTree[Array], scale: float, key: PRNGKeyArray) -> AbstractWeights:
+    return over_weights(family, weights, _starts(weights, scale), key=key)
 
 
 def _starts(weights: PyTree[Array], scale: float) -> PyTree[Array]:

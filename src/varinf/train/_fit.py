@@ -24,7 +24,7 @@ from varinf.train._feed import Feed, Limit
 from varinf.train._optimizer import make_optimizer
 from varinf.train._per_row import check_rows
 from varinf.train._progress import Progress
-from varinf.train._step import Block, Outline, Problem, State, advance, evaluate, outline
+from varinf.train._step import Block, Outline, Problem, State, advance, copied, evaluate, outline
 
 _BATCH_SIZE = 128
 _VALIDATION = 2**32 - 1  # folded into the key for validation; steps end below it
@@ -145,7 +145,7 @@ def fit(
     problem = Problem(fixed, objective, optimizer.update, num_data, num_batches, key)
     # The steps use up the state they are given, so it is a copy: of the user's own arrays, and of those that an
     # optimiser may have put in twice (the parameters themselves, say).
-    start = _copy(State(params, optimizer.init(params), jnp.zeros((), jnp.int32)))
+    start = copied(State(params, optimizer.init(params), jnp.zeros((), jnp.int32)))
     check_rows(model, start.opt_state, feed.num_rows)
 
     outlined = outline(problem, next(_in_order(feed)), params)
@@ -157,7 +157,7 @@ def fit(
     progress.resume()
 
     def current() -> Any:
-        return eqx.combine(_copy(progress.state.params), fixed)
+        return eqx.combine(copied(progress.state.params), fixed)
 
     def validate(state: State) -> dict[str, float]:
         return {} if validation_feed is None else _validate(problem, outlined, state, validation_feed)
@@ -185,11 +185,6 @@ def fit(
     progress.save()
     best = progress.state.params if progress.best_params is None else progress.best_params
     return Fit(eqx.combine(best, fixed), progress.history, progress.steps, stop_reason, outlined.sampled)
-
-
-def _copy(tree: Any) -> Any:
-    # of a definite type, as steps give back: one of JAX's weak type would make the second call compile again
-    return jax.tree.map(lambda leaf: jnp.array(leaf, dtype=leaf.dtype, copy=True), tree)
 
 
 def _feeds(

@@ -76,6 +76,15 @@ class Outline(NamedTuple):
     sampled: tuple[str, ...]
 
 
+@compiled
+def copied(tree: PyTree) -> PyTree:
+    """The tree with arrays of its own, which steps may use up.
+
+    They are of a definite type, as steps give back: one of JAX's weak type would make the second call compile again.
+    """
+    return jax.tree.map(lambda leaf: jnp.array(leaf, dtype=leaf.dtype, copy=True), tree)
+
+
 def one_batch(problem: Problem, block: Block, i: Array, step: Array, key: PRNGKeyArray) -> Batch:
     """Batch number `i` of a block, observed."""
     positions = block.positions[i]
@@ -94,9 +103,9 @@ def _terms(problem: Problem, params: PyTree, batch: Batch, key: PRNGKeyArray) ->
     return model.score(batch, model.draw(batch, request, key=key), request)
 
 
-@compiled
+@functools.partial(compiled, run=False)
 def outline(problem: Problem, block: Block, params: PyTree) -> Outline:
-    """What a fit will report. Only traced: nothing of it is computed."""
+    """What a fit will report."""
     zero = jnp.zeros((), jnp.int32)
     terms = _terms(problem, params, one_batch(problem, block, zero, zero, problem.key), problem.key)
     metrics = {name: value.dtype for name, value in problem.objective.loss(terms)[1].items()}
