@@ -184,8 +184,9 @@ def test_estimators_agree_in_the_mean_of_the_gradient_and_not_in_its_noise(float
     for estimator in ("local", "flipout"):
         error = np.sqrt((gradients["weights"].var(0) + gradients[estimator].var(0)) / 2000)
         assert np.abs((means[estimator] - means["weights"]) / (error + 1e-12)).max() < 5
-    assert noise["local"] < 0.7 * noise["weights"]  # .46 to .59 of it for the convolutions of ten keys
-    assert noise["local"] < noise["flipout"] < 0.8 * noise["weights"]
+    # of convolutions from ten keys, .46 to .60 of it; flipout .66 to .82
+    assert noise["local"] < 0.7 * noise["weights"]
+    assert noise["local"] < noise["flipout"] < 0.9 * noise["weights"]
 
 
 def test_some_arrays_stay_point_estimates():
