@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from varinf._noise import _radius, _sine, normal
+from varinf._noise import _radius, _sine, normal, uniform
 
 SHAPES = [(784, 400), (3, 137), (1,), (), (401,), (75, 16, 3, 3), (0, 2)]
 SHAPES += [(1_000_000 - sum(map(math.prod, SHAPES)),)]
@@ -59,6 +59,44 @@ def test_neighbours_fill_the_square_evenly():
         cell = np.minimum(256 * np.exp(-(sine**2 + cosine**2) / 2), 255).astype(int)
         counts += np.bincount((256 * cell[:, :-3] + cell[:, 3:]).ravel(), minlength=1 << 16)
     assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_uniform_numbers():
+    """Chi-squared of values and of pairs of them: beside each other, in the next row, and under the next key."""
+    draw = jax.jit(lambda key: uniform(key, (5000, 400), jnp.dtype("float32")))
+    numbers = np.stack([np.asarray(draw(key)) for key in (jax.random.key(0), jax.random.key(1))]).astype(float)
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
+    cells = (1024 * numbers).astype(int)
+    low = (numbers * 2**24).astype(int) & 1023  # the last bits that there are
+    for parts in (cells, low):
+        assert stats.chisquare(np.bincount(parts.ravel(), minlength=1024)).pvalue > 1e-3
+    for first, second in (
+        (cells[:, :, :-1], cells[:, :, 1:]),
+        (cells[:, :-1], cells[:, 1:]),
+        (cells[0], cells[1]),
+        (cells, low),
+    ):
+        pairs = (first >> 2) * 256 + (second >> 2)
+        assert stats.chisquare(np.bincount(pairs.ravel(), minlength=1 << 16)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (5,), (3, 7), (2, 3, 130)])
+def test_uniform_numbers_of_any_shape_and_precision(shape):
+    assert uniform(jax.random.key(0), shape, jnp.dtype("float32")).shape == shape
+    with jax.enable_x64(True):
+        expected = jax.random.uniform(jax.random.key(0), shape, "float64")
+        np.testing.assert_array_equal(uniform(jax.random.key(0), shape, jnp.dtype("float64")), expected)
+
+
+def test_keys_of_any_kind():
+    typed, raw, other = jax.random.key(5), jax.random.PRNGKey(5), jax.random.key(5, impl="rbg")
+    first, second, third = (uniform(key, (40,), jnp.dtype("float32")) for key in (typed, raw, other))
+    np.testing.assert_array_equal(first, second)
+    assert third.shape == (40,)
+    children = jax.random.split(other, 20)
+    numbers = np.stack([uniform(key, (40,), jnp.dtype("float32")) for key in children])
+    assert len(np.unique(numbers)) == numbers.size
 
 
 def test_shapes_are_those_asked_for():

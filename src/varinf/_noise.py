@@ -1,4 +1,4 @@
-"""Normal noise in quantity: for each code of a batch and each of a network's weights, at each step."""
+"""Noise in quantity: for each code and each pixel of a batch and each of a network's weights, at each step."""
 
 import itertools
 import math
@@ -22,10 +22,8 @@ def normal(
     """Independent standard normal numbers, in single precision at a sixth or less of the cost of `jax.random.normal`.
 
     JAX's generator is a cipher of few rounds, which costs more than the products of a small network, and so does the
-    inverse of the normal distribution function. Here the words of a row are an arithmetic progression, whose start and
-    odd step are hashed from a key of 64 bits, so that those of any two places are all but independent. They are hashed
-    in their turn (the integer hash with the least bias known of its length: Wellons 2018, "lowbias32"), and each two
-    become a radius and an angle in the plane (Box and Muller 1958).
+    inverse of the normal distribution function. Here each two of the words of `_words` become a radius and an angle in
+    the plane (Box and Muller 1958).
 
     Args:
         key: two keys give unrelated numbers.
@@ -39,17 +37,45 @@ def normal(
     small = [shape for shape, size in zip(shapes, sizes, strict=True) if size < _LARGE]
     large = [shape for shape, size in zip(shapes, sizes, strict=True) if size >= _LARGE]
     forms = [_folded(shape) for shape in ((sum(map(math.prod, small)),), *large)]
-    starts, steps = _progressions(key, sum(rows for rows, _ in forms))
-    arrays, used = [], 0  # the first is the small ones
-    for i, (rows, columns) in enumerate(forms):
-        start, step = (words[used : used + rows].reshape(2, rows // 2, 1) for words in (starts, steps))
-        # of the form of the pairs from the start: a count along one axis would have XLA work along one axis
-        places = lax.broadcasted_iota(jnp.uint32, (2, rows // 2, columns), 2)
-        arrays.append(_from_bits(_hash(places * step + start), stored=i == 0 or not read_once).reshape(rows, columns))
-        used += rows
+    # of the form of the pairs from the start: a count along one axis would have XLA work along one axis
+    words = _words(key, [(2, rows // 2, columns) for rows, columns in forms])
+    numbers = [_from_bits(bits, stored=i == 0 or not read_once) for i, bits in enumerate(words)]
+    arrays = [pairs.reshape(form) for pairs, form in zip(numbers, forms, strict=True)]  # the first is the small ones
     of_small = iter(_parts(arrays[0].ravel(), small))
     of_large = (_leading(numbers, shape) for numbers, shape in zip(arrays[1:], large, strict=True))
     return [next(of_small if size < _LARGE else of_large) for size in sizes]
+
+
+@compiled
+def uniform(key: PRNGKeyArray, shape: tuple[int, ...], dtype: jnp.dtype) -> Float[Array, "..."]:
+    """Independent numbers, uniform in [0, 1), in single precision at a third of the cost of `jax.random.uniform`.
+
+    Args:
+        key: two keys give unrelated numbers.
+        shape: of the array wanted.
+        dtype: of the array; any but single precision comes from `jax.random.uniform`.
+    """
+    if dtype != jnp.float32:
+        return jax.random.uniform(key, shape, dtype)
+    (words,) = _words(key, [_folded(shape)])
+    return _leading((words >> 8).astype(jnp.float32) * 2.0**-24, shape)
+
+
+def _words(key: PRNGKeyArray, forms: Sequence[tuple[int, ...]]) -> list[UInt32[Array, "..."]]:
+    """Random words, in arrays whose last axis is a row's.
+
+    A row is an arithmetic progression, whose start and odd step are hashed from the key and the row's number, so that
+    those of any two places are all but independent. Its numbers are hashed in their turn (the integer hash with the
+    least bias known of its length: Wellons 2018, "lowbias32").
+    """
+    rows = [math.prod(form[:-1]) for form in forms]
+    starts, steps = _progressions(key, sum(rows))
+    ends = list(itertools.accumulate(rows))
+    arrays = []
+    for form, first, end in zip(forms, [0, *ends], ends, strict=False):
+        start, step = (words[first:end].reshape(*form[:-1], 1) for words in (starts, steps))
+        arrays.append(_hash(lax.broadcasted_iota(jnp.uint32, form, len(form) - 1) * step + start))
+    return arrays
 
 
 def _parts(numbers: Float[Array, " number"], shapes: Sequence[tuple[int, ...]]) -> list[Float[Array, "..."]]:
@@ -66,8 +92,11 @@ def _leading(numbers: Float[Array, "rows columns"], shape: tuple[int, ...]) -> F
 
 
 def _progressions(key: PRNGKeyArray, rows: int) -> UInt32[Array, "2 rows"]:
-    """Starts and odd steps of the rows."""
-    first, second = jax.random.bits(key, (2,), jnp.uint32)
+    """Starts and odd steps of the rows.
+
+    From the key's own words, and not from what JAX draws by it: a cipher takes XLA as long to compile as all else here.
+    """
+    first, second, *_ = jax.random.key_data(key)
     counters = jnp.arange(2 * rows, dtype=jnp.uint32)
     starts, steps = _hash(_hash(counters + first) ^ second).reshape(2, rows)
     return jnp.stack([starts, steps | 1])

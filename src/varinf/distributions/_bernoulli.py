@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import constraints
 
+from varinf._noise import uniform
 from varinf.distributions._from_arrays import FromArrays, in_long_rows
 from varinf.distributions._softplus import softplus
 
@@ -38,8 +39,8 @@ class Bernoulli(FromArrays):
         return jnp.shape(self.logits), ()
 
     def sample(self, key: Any, sample_shape=()):
-        draws = jax.random.bernoulli(key, self.probs, (*sample_shape, *self.batch_shape))
-        return draws.astype(jnp.result_type(int))
+        draws = uniform(key, (*sample_shape, *self.batch_shape), self.probs.dtype)
+        return (draws < self.probs).astype(jnp.result_type(int))
 
     @in_long_rows
     def log_prob(self, value):

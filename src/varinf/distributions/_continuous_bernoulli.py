@@ -1,9 +1,9 @@
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from numpyro.distributions import constraints
 
+from varinf._noise import uniform
 from varinf.distributions._from_arrays import FromArrays, in_long_rows
 
 # Within this of zero the closed forms in the logit lose their digits to cancellation; their Taylor series
@@ -51,8 +51,7 @@ class ContinuousBernoulli(FromArrays):
         return jnp.where((value >= 0) & (value <= 1), log_prob, -jnp.inf)
 
     def sample(self, key: Any, sample_shape=()):
-        uniform = jax.random.uniform(key, (*sample_shape, *self.batch_shape), self.logits.dtype)
-        return self.icdf(uniform)
+        return self.icdf(uniform(key, (*sample_shape, *self.batch_shape), self.logits.dtype))
 
     def icdf(self, q):
         """The x below which lies the probability q; `[...]` like q."""

@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray, PyTree
 from numpyro.distributions import Distribution, Independent, constraints
 
+from varinf._noise import uniform
 from varinf._tree import Constant
 from varinf.data import Summary
 from varinf.errors import InputError
@@ -102,7 +103,7 @@ class Binarized(AbstractObservation):
         if self.max_value != 1:
             grey = grey / self.max_value
         if self.way == "dynamic" and key is not None:
-            return as_float(jax.random.uniform(key, grey.shape, grey.dtype) < grey)
+            return as_float(uniform(key, grey.shape, grey.dtype) < grey)
         return grey
 
     def log_det(self) -> Array:
