@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from varinf._noise import _radius, _sine, normal, uniform
+from varinf._noise import _radius, _sine, folded, normal, uniform
 
 SHAPES = [(784, 400), (3, 137), (1,), (), (401,), (75, 16, 3, 3), (0, 2)]
 SHAPES += [(1_000_000 - sum(map(math.prod, SHAPES)),)]
@@ -87,6 +87,28 @@ def test_uniform_numbers_of_any_shape_and_precision(shape):
     with jax.enable_x64(True):
         expected = jax.random.uniform(jax.random.key(0), shape, "float64")
         np.testing.assert_array_equal(uniform(jax.random.key(0), shape, jnp.dtype("float64")), expected)
+
+
+def test_folded_keys():
+    """Two thousand numbers of each of a thousand: all apart, and their uniform numbers even, alone and in pairs."""
+    numbers = jnp.arange(1000)
+
+    @jax.jit
+    def words(key):
+        children = jax.vmap(lambda a: jax.vmap(lambda b: folded(folded(key, a), b))(jnp.arange(2000)))(numbers)
+        drawn = jax.vmap(jax.vmap(lambda key: uniform(key, (2,), jnp.dtype("float32"))))(children)
+        return jax.random.key_data(children), drawn
+
+    data, drawn = map(np.asarray, words(jax.random.key(0)))
+    assert len(np.unique(data.reshape(-1, 2), axis=0)) == 2_000_000
+    for word in np.moveaxis(data, 2, 0):
+        for part in (word >> 22, word & 1023):
+            assert stats.chisquare(np.bincount(part.ravel(), minlength=1024)).pvalue > 1e-3
+    cells = (256 * drawn.astype(float)).astype(int)
+    neighbours = ((cells[..., 0], cells[..., 1]), (cells[:-1], cells[1:]), (cells[:, :-1], cells[:, 1:]))
+    for first, second in neighbours:
+        assert stats.chisquare(np.bincount((256 * first + second).ravel(), minlength=1 << 16)).pvalue > 1e-3
+    assert not np.array_equal(jax.random.key_data(folded(jax.random.key(1), jnp.asarray(0))), data[0, 0])
 
 
 def test_keys_of_any_kind():

@@ -61,6 +61,14 @@ def uniform(key: PRNGKeyArray, shape: tuple[int, ...], dtype: jnp.dtype) -> Floa
     return _leading((words >> 8).astype(jnp.float32) * 2.0**-24, shape)
 
 
+@compiled
+def folded(key: PRNGKeyArray, number: UInt32[Array, ""]) -> PRNGKeyArray:
+    """A key for each number, as by `jax.random.fold_in`, whose cipher costs more than the few numbers of a code."""
+    first, second, *_ = jax.random.key_data(key)
+    words = _hash(_hash(2 * number.astype(jnp.uint32) + jnp.arange(2, dtype=jnp.uint32) + ~first) ^ second)
+    return jax.random.wrap_key_data(words, impl="threefry2x32")
+
+
 def _words(key: PRNGKeyArray, forms: Sequence[tuple[int, ...]]) -> list[UInt32[Array, "..."]]:
     """Random words, in arrays whose last axis is a row's.
 

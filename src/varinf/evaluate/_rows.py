@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from varinf import data
+from varinf._noise import folded
 from varinf.errors import InputError
 from varinf.models import AbstractModel
 from varinf.objectives import Batch, Draw, Request
@@ -70,7 +71,7 @@ def observed(model: AbstractModel, block: RowBlock, *, key: PRNGKeyArray) -> Bat
     observe_key = jax.random.split(key)[0]
 
     def observe(row: PyTree[Array], number: Array) -> PyTree[Array]:
-        return model.observation(row, key=jax.random.fold_in(observe_key, number))
+        return model.observation(row, key=folded(observe_key, number))
 
     return _batch(jax.vmap(observe)(block.data, block.numbers), block.numbers)
 
@@ -82,7 +83,7 @@ def drawn(
     latents_key = jax.random.split(key)[1]
 
     def latents(draw: Array, row: PyTree[Array], number: Array) -> PyTree[Array]:
-        own_key = jax.random.fold_in(jax.random.fold_in(latents_key, number), draw)
+        own_key = folded(folded(latents_key, number), draw)
         alone = _batch(jax.tree.map(lambda array: array[None], row), number[None])
         one = model.draw(alone, request._replace(num_samples=1), key=own_key)
         return jax.tree.map(lambda array: array[0, 0], one.latents)
