@@ -82,7 +82,7 @@ def test_samples_have_the_moments_of_the_data(rng):
 
 
 def test_more_draws_raise_the_score(fitted, rng):
-    data = table(rng)
+    data = table(rng, 600)  # of 60, one draw's score is by chance the higher now and then
     few, many = (clone(fitted).set_params(n_likelihood_samples=n).fit(data).score(data) for n in (1, 300))
     assert few < many
 
@@ -261,8 +261,8 @@ def test_in_a_pipeline_and_a_grid_search():
     search = GridSearchCV(pipeline, {"variationalautoencoder__n_components": [1, 8]}, cv=2, error_score="raise")
     search.fit(data[:600], labels[:600])
     assert search.best_params_ == {"variationalautoencoder__n_components": 8}
-    # one in ten by chance
-    assert search.best_score_ > 0.5
+    # one in ten by chance, three by one number; from eight starts .48 to .62
+    assert search.best_score_ > 0.4
     own = GridSearchCV(VariationalAutoencoder(**SMALL), {"beta": [0.5, 1.0]}, cv=2, error_score="raise")
     assert np.isfinite(own.fit(data[:100] / 16).cv_results_["mean_test_score"]).all()
 
