@@ -89,6 +89,18 @@ def test_uniform_numbers_of_any_shape_and_precision(shape):
         np.testing.assert_array_equal(uniform(jax.random.key(0), shape, jnp.dtype("float64")), expected)
 
 
+def test_small_seeds():
+    """The words of a key of a small seed are mostly zeros, and hashed no further by JAX."""
+    keys = jax.vmap(jax.random.key)(jnp.arange(4000))
+    of_keys = jax.jit(jax.vmap(lambda key: uniform(key, (5,), jnp.dtype("float32"))))(keys)
+    normals = jax.jit(jax.vmap(lambda key: normal(key, [(5,)], jnp.dtype("float32"))[0]))(keys)
+    for place in range(5):
+        assert stats.kstest(np.asarray(of_keys[:, place], float), "uniform").pvalue > 1e-3
+        assert stats.kstest(np.asarray(normals[:, place], float), "norm").pvalue > 1e-3
+    assert np.abs(normals[:4]).max() < 4
+    assert np.asarray(of_keys[:4]).min() > 1e-3
+
+
 def test_folded_keys():
     """Two thousand numbers of each of a thousand: all apart, and their uniform numbers even, alone and in pairs."""
     numbers = jnp.arange(1000)

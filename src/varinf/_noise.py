@@ -64,9 +64,9 @@ def uniform(key: PRNGKeyArray, shape: tuple[int, ...], dtype: jnp.dtype) -> Floa
 @compiled
 def folded(key: PRNGKeyArray, number: UInt32[Array, ""]) -> PRNGKeyArray:
     """A key for each number, as by `jax.random.fold_in`, whose cipher costs more than the few numbers of a code."""
-    first, second, *_ = jax.random.key_data(key)
-    words = _hash(_hash(2 * number.astype(jnp.uint32) + jnp.arange(2, dtype=jnp.uint32) + ~first) ^ second)
-    return jax.random.wrap_key_data(words, impl="threefry2x32")
+    # with the bits turned, so that they are no counters of rows
+    counters = ~(2 * number.astype(jnp.uint32) + jnp.arange(2, dtype=jnp.uint32))
+    return jax.random.wrap_key_data(_of_key(key, counters), impl="threefry2x32")
 
 
 def _words(key: PRNGKeyArray, forms: Sequence[tuple[int, ...]]) -> list[UInt32[Array, "..."]]:
@@ -104,10 +104,17 @@ def _progressions(key: PRNGKeyArray, rows: int) -> UInt32[Array, "2 rows"]:
 
     From the key's own words, and not from what JAX draws by it: a cipher takes XLA as long to compile as all else here.
     """
-    first, second, *_ = jax.random.key_data(key)
-    counters = jnp.arange(2 * rows, dtype=jnp.uint32)
-    starts, steps = _hash(_hash(counters + first) ^ second).reshape(2, rows)
+    starts, steps = _of_key(key, jnp.arange(2 * rows, dtype=jnp.uint32)).reshape(2, rows)
     return jnp.stack([starts, steps | 1])
+
+
+def _of_key(key: PRNGKeyArray, counters: UInt32[Array, " word"]) -> UInt32[Array, " word"]:
+    """A word for each counter, by both words of a key.
+
+    The hash of zero is zero, which the constant keeps away from the keys of small seeds: their words are themselves.
+    """
+    first, second, *_ = jax.random.key_data(key)
+    return _hash(_hash(counters + first + jnp.uint32(0x9E3779B9)) ^ second)
 
 
 def _folded(shape: tuple[int, ...]) -> tuple[int, int]:

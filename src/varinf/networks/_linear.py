@@ -12,8 +12,8 @@ class Linear(eqx.Module):
     """x @ weight + bias on the last axis, with any leading axes.
 
     Attributes:
-        weight: of the inputs, which are the rows, in each output.
-        bias: of the outputs.
+        weight: a row for each number that comes in.
+        bias: of what goes out.
         dtype: type of the operands of the matrix product, "float32" or "bfloat16"; sums are in float32,
             parameters stay as they are.
     """
