@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +43,15 @@ def test_no_two_weights_start_as_one():
     layers = linear_layers((40, 30, 20, 10), key=KEY)
     drawn = np.concatenate([np.ravel(layer.weight) * (sum(layer.weight.shape) / 6) ** 0.5 for layer in layers])
     assert len(np.unique(drawn.round(6))) > 0.995 * len(drawn)
+
+
+def test_networks_of_many_keys_are_those_of_each():
+    """Equinox's way to an ensemble."""
+    keys = jax.random.split(KEY, 3)
+    many = eqx.filter_vmap(lambda key: MLP((3,), (2,), (4,), key=key))(keys)
+    for i, key in enumerate(keys):
+        for leaf, own in zip(*map(jax.tree.leaves, (many, MLP((3,), (2,), (4,), key=key))), strict=True):
+            np.testing.assert_array_equal(leaf[i], own)
 
 
 def test_bfloat16_is_for_the_products_alone():
