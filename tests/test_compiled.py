@@ -93,6 +93,22 @@ def test_all_but_the_first_are_used_up():
     assert not by.is_deleted()
 
 
+def test_what_is_not_run_is_traced_once_and_not_compiled(compilations):
+    traced = []
+
+    @functools.partial(compiled, run=False)
+    def outline(x, name):
+        traced.append(name)
+        return {"sum": x.sum(), "name": name}
+
+    x = np.ones((3, 2), np.float32)
+    for _ in range(2):
+        found = outline(x, "a")
+    assert found == {"sum": jax.ShapeDtypeStruct((), jnp.float32), "name": "a"}
+    assert traced == ["a"]
+    assert not compilations
+
+
 def test_nothing_is_compiled_otherwise():
     sources = Path(varinf.__file__).parent.rglob("*.py")
     others = [path.name for path in sources if re.search(r"filter_jit|jax\.jit\b", path.read_text())]
