@@ -5,8 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Shaped
-from numpyro.distributions import Distribution
+from numpyro.distributions import Distribution, constraints
 
 
 class FromArrays(Distribution):
@@ -37,6 +39,26 @@ class FromArrays(Distribution):
     @_event_shape.setter
     def _event_shape(self, value: Any) -> None:
         pass
+
+    def validate_args(self, strict: bool = True) -> None:
+        """NumPyro's check, by NumPy: JAX would compile each of its operations, and trace them where nothing is known.
+
+        Args:
+            strict: whether traced arguments, which cannot be checked, are an error.
+
+        Raises:
+            ValueError: an argument is not what its constraint says.
+            RuntimeError: it is traced, if `strict`.
+        """
+        for name, value in self.get_args().items():
+            constraint = self.arg_constraints[name]
+            if constraints.is_dependent(constraint):
+                continue
+            if not isinstance(value, Tracer):
+                if not np.all(constraint(np.asarray(value))):
+                    raise ValueError(f"{type(self).__name__} distribution got invalid {name} parameter.")
+            elif strict:
+                raise RuntimeError("Cannot validate arguments inside jitted code.")
 
 
 _LONG = 64  # numbers of a row
