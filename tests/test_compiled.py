@@ -14,7 +14,7 @@ from jax.core import Tracer
 
 import varinf
 from varinf import _compiled
-from varinf._compiled import compiled
+from varinf._compiled import compiled, traced_once
 
 
 class Scaled(eqx.Module):
@@ -122,3 +122,25 @@ def test_errors_are_those_of_the_function():
 
     with pytest.raises(ValueError, match=r"got \(2,\)"):
         fails(jnp.ones(2))
+
+
+def test_what_is_a_part_of_two_programs_is_traced_once():
+    traced = []
+
+    @traced_once
+    def step(x, name):
+        traced.append(name)
+        return x + 1, name
+
+    @functools.partial(compiled, run=False)
+    def outline(x):
+        return step(x, "a")
+
+    @compiled
+    def steps(x):
+        return jax.lax.fori_loop(0, 3, lambda _, x: step(x, "a")[0], x)
+
+    x = np.zeros(2, np.float32)
+    assert outline(x)[1] == "a"
+    assert steps(x).tolist() == [3, 3]
+    assert traced == ["a"]

@@ -73,6 +73,8 @@ def compiled(function: Callable[P, R], *, donate_rest: bool = False, run: bool =
 
         return in_turn(arrays)(first, others)
 
+    traced.__name__ = given.__name__  # by which JAX's logs and profiles call the program
+
     @functools.cache
     def jitted() -> Any:
         return jax.jit(
@@ -94,3 +96,11 @@ def compiled(function: Callable[P, R], *, donate_rest: bool = False, run: bool =
         return rest.with_arrays(found)
 
     return call
+
+
+def traced_once(function: Callable[P, R]) -> Callable[P, R]:
+    """The function as a part of programs: what one of them has traced of it, the others take over.
+
+    Arrays of the arguments are traced, and all else is static and must be hashable.
+    """
+    return eqx.filter_jit(function)

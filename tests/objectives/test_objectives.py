@@ -22,14 +22,14 @@ KEY = jax.random.key(0)
 @eqx.filter_jit
 def run(objective, model, batch, key):
     params, fixed = eqx.partition(model, trainable(model))
-    return value_and_grad(objective, params, fixed, batch, key=key)
+    return value_and_grad(objective, params, fixed, batch, key=key)[:3]
 
 
 @eqx.filter_jit
 def run_many(objective, model, batch, keys):
     """Loss, metrics and gradients for each key."""
     params, fixed = eqx.partition(model, trainable(model))
-    return jax.lax.map(lambda key: value_and_grad(objective, params, fixed, batch, key=key), keys, batch_size=256)
+    return jax.lax.map(lambda key: value_and_grad(objective, params, fixed, batch, key=key)[:3], keys, batch_size=256)
 
 
 def keys(n, seed=0):

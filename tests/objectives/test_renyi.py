@@ -19,7 +19,7 @@ X = lg.data()
 @eqx.filter_jit
 def run(objective, model, key):
     params, fixed = eqx.partition(model, trainable(model))
-    return value_and_grad(objective, params, fixed, lg.batch(X), key=key)
+    return value_and_grad(objective, params, fixed, lg.batch(X), key=key)[:3]
 
 
 def flat(tree):

@@ -46,8 +46,8 @@ class AbstractObjective(eqx.Module):
 
 def value_and_grad(
     objective: AbstractObjective, params: PyTree, fixed: PyTree, batch: Batch, *, key: PRNGKeyArray
-) -> tuple[Float[Array, ""], Metrics, PyTree]:
-    """Loss, metrics and gradient of an objective at a model and a batch, in one backward pass.
+) -> tuple[Float[Array, ""], Metrics, PyTree, Terms]:
+    """Loss, metrics, gradient and terms of an objective at a model and a batch, in one backward pass.
 
     The pass goes by hand through the model's two answers, so that an objective can act on the gradient
     between them.
@@ -75,4 +75,4 @@ def value_and_grad(
     # None in the place of whole numbers, which have no gradient
     from_drawn = eqx.tree_at(lambda d: d.latents, from_drawn, latents, is_leaf=lambda node: node is None)
     (from_draw,) = pull_draw(from_drawn)
-    return loss, metrics, jax.tree.map(jnp.add, from_score, from_draw)
+    return loss, metrics, jax.tree.map(jnp.add, from_score, from_draw), terms

@@ -148,7 +148,7 @@ def fit(
     start = copied(State(params, optimizer.init(params), jnp.zeros((), jnp.int32)))
     check_rows(model, start.opt_state, feed.num_rows)
 
-    outlined = outline(problem, next(_in_order(feed)), params)
+    outlined = outline(problem, next(_in_order(feed)), start)
 
     fingerprint = [s.fingerprint for s in jax.tree.leaves(summary)]
     identity = _identity(key, fingerprint, feed.batch_size, objective, start)
@@ -184,7 +184,7 @@ def fit(
     progress.check_finite()
     progress.save()
     best = progress.state.params if progress.best_params is None else progress.best_params
-    return Fit(eqx.combine(best, fixed), progress.history, progress.steps, stop_reason, outlined.sampled)
+    return Fit(eqx.combine(best, fixed), progress.history, progress.steps, stop_reason, outlined.estimated)
 
 
 def _feeds(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
+from varinf._compiled import compiled
 from varinf.train._table import OPTIMIZERS, SCHEDULES
 
 
@@ -45,7 +46,6 @@ def make_optimizer(
         InputError: an unknown name.
     """
     SCHEDULES.check(schedule)
-    inner = _transformation(name)
 
     def init(params: optax.Params) -> optax.OptState:
         as_float = functools.partial(jnp.asarray, dtype=jnp.result_type(float))
@@ -56,7 +56,7 @@ def make_optimizer(
             as_float(warmup_steps),
         )
         limit = as_float(math.inf if clip_norm is None else clip_norm)
-        return limit, inner.init(params), scale
+        return limit, _initial(name, params), scale
 
     return optax.GradientTransformation(init, _update(name, schedule, clip_norm is not None))
 
@@ -64,6 +64,11 @@ def make_optimizer(
 @functools.cache
 def _transformation(name: str) -> optax.GradientTransformation:
     return OPTIMIZERS[name]()
+
+
+@compiled
+def _initial(name: str, params: optax.Params) -> optax.OptState:
+    return _transformation(name).init(params)
 
 
 def _norm(tree: PyTree[Array]) -> Float[Array, ""]:

@@ -3,14 +3,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from varinf._tree import named_arrays, with_arrays
 from varinf.errors import InputError, NonFiniteError
 from varinf.train._checkpoints import Checkpoints
-from varinf.train._step import State
+from varinf.train._step import State, copied
 
 _BEST = "best:"
 
@@ -90,7 +88,7 @@ class Progress:
             return
         if validation[self._bound] > self._best:
             self._best, self._waited = validation[self._bound], 0
-            self.best_params = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), self.state.params)
+            self.best_params = copied(self.state.params)
         else:
             self._waited += 1
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from varinf._compiled import compiled
+from varinf._compiled import compiled, traced_once
 from varinf.objectives import AbstractObjective, Batch, Terms, value_and_grad
 from varinf.train._per_row import gathered, scattered, updated
 
@@ -69,20 +69,25 @@ class Outline(NamedTuple):
 
     Attributes:
         metrics: the objective's, and of what type each is.
-        sampled: the names of the latents whose KL is estimated from draws.
+        estimated: the names of the latents whose KL is estimated from draws.
     """
 
     metrics: dict[str, np.dtype]
-    sampled: tuple[str, ...]
+    estimated: tuple[str, ...]
 
 
-@compiled
 def copied(tree: PyTree) -> PyTree:
     """The tree with arrays of its own, which steps may use up.
 
     They are of a definite type, as steps give back: one of JAX's weak type would make the second call compile again.
     """
-    return jax.tree.map(lambda leaf: jnp.array(leaf, dtype=leaf.dtype, copy=True), tree)
+
+    def copy(leaf: Any) -> Array:
+        if isinstance(leaf, jax.Array) and not jax.typeof(leaf).weak_type:
+            return jax.device_put(leaf, may_alias=False)  # which compiles nothing
+        return jnp.array(leaf, dtype=leaf.dtype, copy=True)
+
+    return jax.tree.map(copy, tree)
 
 
 def one_batch(problem: Problem, block: Block, i: Array, step: Array, key: PRNGKeyArray) -> Batch:
@@ -103,13 +108,27 @@ def _terms(problem: Problem, params: PyTree, batch: Batch, key: PRNGKeyArray) ->
     return model.score(batch, model.draw(batch, request, key=key), request)
 
 
+@traced_once
+def _one_step(
+    problem: Problem, block: Block, i: Array, state: State
+) -> tuple[State, dict[str, Array], tuple[str, ...]]:
+    """The state after one step, its metrics, and the names of the latents whose KL is estimated from draws."""
+    observe_key, draw_key = jax.random.split(jax.random.fold_in(problem.key, state.step))
+    batch = one_batch(problem, block, i, state.step, observe_key)
+    old, fixed = gathered((state, problem.fixed), batch.rows)
+    _, metrics, grads, terms = value_and_grad(problem.objective, old.params, fixed, batch, key=draw_key)
+    visits = state.step // problem.num_batches
+    updates, opt_state = updated(problem.update, grads, old.opt_state, old.params, visits)
+    params = optax.apply_updates(old.params, updates)
+    estimated = tuple(latent.name for latent in terms.latents if latent.kl is None)
+    return scattered(state, State(params, opt_state, state.step + 1), batch), metrics, estimated
+
+
 @functools.partial(compiled, run=False)
-def outline(problem: Problem, block: Block, params: PyTree) -> Outline:
-    """What a fit will report."""
-    zero = jnp.zeros((), jnp.int32)
-    terms = _terms(problem, params, one_batch(problem, block, zero, zero, problem.key), problem.key)
-    metrics = {name: value.dtype for name, value in problem.objective.loss(terms)[1].items()}
-    return Outline(metrics, tuple(latent.name for latent in terms.latents if latent.kl is None))
+def outline(problem: Problem, block: Block, state: State) -> Outline:
+    """What a fit will report. A step is traced for it, and not once more when the program of many is."""
+    _, metrics, estimated = _one_step(problem, block, jnp.zeros_like(block.count), state)
+    return Outline({name: value.dtype for name, value in metrics.items()}, estimated)
 
 
 def _no_metrics(outline: Outline, block: Block) -> dict[str, Float[Array, " batches"]]:
@@ -128,17 +147,11 @@ def advance(inputs: tuple[Problem, Outline, Block], state: State) -> tuple[State
 
     def body(i: Array, carry: tuple) -> tuple:
         state, metrics = carry
-        observe_key, draw_key = jax.random.split(jax.random.fold_in(problem.key, state.step))
-        batch = one_batch(problem, block, i, state.step, observe_key)
-        old, fixed = gathered((state, problem.fixed), batch.rows)
-        _, new, grads = value_and_grad(problem.objective, old.params, fixed, batch, key=draw_key)
-        visits = state.step // problem.num_batches
-        updates, opt_state = updated(problem.update, grads, old.opt_state, old.params, visits)
-        params = optax.apply_updates(old.params, updates)
-        metrics = {name: metrics[name].at[i].set(value) for name, value in new.items()}
-        return scattered(state, State(params, opt_state, state.step + 1), batch), metrics
+        state, new, _ = _one_step(problem, block, i, state)
+        return state, {name: metrics[name].at[i].set(value) for name, value in new.items()}
 
-    return jax.lax.fori_loop(0, block.count, body, (state, _no_metrics(outline, block)))
+    first = jnp.zeros_like(block.count)  # of a definite type, as in `outline`
+    return jax.lax.fori_loop(first, block.count, body, (state, _no_metrics(outline, block)))
 
 
 @compiled
