@@ -58,6 +58,7 @@ def model(encoder: str = "off", dim: int = 2, columns: int = 3, seed: int = 0) -
     return vi.VAE(prior, q, Decoder(jnp.asarray(weight), jnp.asarray(bias), jnp.log(jnp.asarray(NOISE))))
 
 
+@eqx.filter_jit
 def log_evidence(vae: vi.VAE, x) -> jax.Array:
     """ln p(x), exact, `[n]`."""
     weight = vae.decoder.weight
@@ -72,4 +73,5 @@ def data(n: int = 5, columns: int = 3, seed: int = 1) -> np.ndarray:
 def batch(x, mask=None, num_data=None, step=0) -> Batch:
     mask = np.ones(len(x), bool) if mask is None else np.asarray(mask)
     num_data = len(x) if num_data is None else num_data
-    return Batch(jnp.asarray(x), jnp.arange(len(x)), jnp.asarray(mask), jnp.asarray(num_data), jnp.asarray(step))
+    x = x if isinstance(x, jax.Array) else np.asarray(x)
+    return Batch(x, np.arange(len(x)), mask, np.asarray(num_data), np.asarray(step))

@@ -105,5 +105,5 @@ def with_arrays(tree: PyTree, arrays: dict[str, np.ndarray]) -> PyTree:
                 f"the stored arrays do not fit the model: {name} is {new.dtype}{list(new.shape)} in the file, "
                 f"{old.dtype}{list(old.shape)} in the model"
             )
-        slot.leaf = new if isinstance(old, np.ndarray) else jax.numpy.asarray(new)
+        slot.leaf = new if isinstance(old, np.ndarray) else jax.device_put(new)
     return jax.tree.map(lambda slot: slot.leaf, slots)

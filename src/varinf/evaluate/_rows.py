@@ -59,7 +59,7 @@ def padded_blocks(
         count = min(size, len(source) - start)
         rows[count:] = start
         prepared = model.observation.prepare(source.take(rows))
-        yield RowBlock(jax.tree.map(jnp.asarray, prepared), jnp.asarray(numbers[rows]), jnp.asarray(count))
+        yield RowBlock(*jax.device_put((prepared, numbers[rows], count)))
 
 
 def observed(model: AbstractModel, block: RowBlock, *, key: PRNGKeyArray) -> Batch:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from varinf._checks import known
@@ -92,7 +93,7 @@ def build_vae(
     )
     output_shape = parts.likelihood.output_shape(event_shape)
     decoder = pair.decoder(latent_dim, output_shape, hidden, **rest, key=decoder_key)
-    bias = jnp.zeros(output_shape) if parts.output_bias is None else jnp.asarray(parts.output_bias, float)
+    bias = jax.device_put(np.zeros(output_shape) if parts.output_bias is None else np.asarray(parts.output_bias, float))
     recipe = {
         "model": "vae",
         "event_shape": event_shape,
