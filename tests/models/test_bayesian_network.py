@@ -39,7 +39,7 @@ def loss_and_gradient(model, data, key, *, num_data=None, objective=None):
     params, fixed = eqx.partition(model, eqx.is_inexact_array)
     rows = len(data[0])
     batch = Batch(data, jnp.arange(rows), jnp.ones(rows, bool), jnp.asarray(num_data or rows), jnp.zeros((), jnp.int32))
-    return eqx.filter_jit(value_and_grad)(objective or vi.ELBO(), params, fixed, batch, key=key)
+    return eqx.filter_jit(value_and_grad)(objective or vi.ELBO(), params, fixed, batch, key=key)[:3]
 
 
 def exact_elbo(q):

@@ -51,7 +51,7 @@ def build(likelihood, shape, hidden=(4,), **settings):
 def _step(params, fixed, rows):
     n = len(rows)
     batch = Batch(fixed.observation(rows, key=None), np.arange(n), np.ones(n, bool), np.asarray(n), np.asarray(0))
-    return value_and_grad(ELBO(3), params, fixed, batch, key=KEY)
+    return value_and_grad(ELBO(3), params, fixed, batch, key=KEY)[:3]
 
 
 def evaluate(model, x):
