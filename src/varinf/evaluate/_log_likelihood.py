@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from varinf._checks import at_least_one
-from varinf._compiled import compiled
+from varinf._compiled import compiled, traced_once
 from varinf.evaluate._rows import RowBlock, drawn, observed, row_blocks
 from varinf.models import AbstractModel
 from varinf.objectives import Request
@@ -60,6 +60,7 @@ def _estimate(model: AbstractModel, block: RowBlock, num_samples: Array, key: PR
     request = Request(_DRAWS, closed_form_kl=False, stop_posterior=False)
     batch = observed(model, block, key=key)
 
+    @traced_once
     def log_weights(draws: Array) -> Array:
         return model.score(batch, drawn(model, batch, request, draws, key=key), request).log_weights()
 
