@@ -2,6 +2,7 @@ import math
 from typing import ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from varinf.distributions import MultivariateNormalTriL
@@ -22,8 +23,8 @@ class FullRank(AbstractNormalFamily):
         # p = d + d (d + 1) / 2, solved for d
         dim = (math.isqrt(9 + 8 * parameters.shape[-1]) - 3) // 2
         loc, raw_scale, below = jnp.split(parameters, [dim, 2 * dim], axis=-1)
-        diagonal = positive(raw_scale)[..., None] * jnp.eye(dim, dtype=parameters.dtype)
-        rows, columns = jnp.tril_indices(dim, -1)
+        diagonal = positive(raw_scale)[..., None] * np.eye(dim, dtype=parameters.dtype)
+        rows, columns = np.tril_indices(dim, -1)
         return MultivariateNormalTriL(loc, diagonal.at[..., rows, columns].set(below))
 
     def moved(
