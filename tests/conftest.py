@@ -28,6 +28,12 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 
+def pytest_sessionfinish():
+    """Look for cycles once. Pytest does so five times at its end, each time in all that was traced and compiled."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def float64():
     """Double precision on the device, for the length of one test."""
