@@ -90,7 +90,7 @@ def bayesian(estimator: str, optimizer: optax.GradientTransformation) -> tuple[C
     def step(state: Any, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:
         params, moments = state
         batch = Batch((x, y), jnp.arange(BATCH), jnp.ones(BATCH, bool), count, zero)
-        value, _, grads = value_and_grad(objective, params, fixed, batch, key=key)
+        value, _, grads, _ = value_and_grad(objective, params, fixed, batch, key=key)
         updates, moments = optimizer.update(grads, moments, params)
         return (optax.apply_updates(params, updates), moments), value
 
