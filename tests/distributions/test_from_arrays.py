@@ -43,3 +43,22 @@ def test_the_density_of_an_image_is_that_of_its_pixels(name, batch, value):
     together, alone = jax.device_get(both((parameter, x), [array.ravel() for array in pairs]))
     assert together.shape == pairs[0].shape
     np.testing.assert_allclose(together.ravel(), alone, rtol=1e-5, atol=1e-6)
+
+
+def test_arguments_are_checked_without_a_program(compilations):
+    loc, scale = jax.device_put((np.zeros(5, np.float32), np.arange(5, dtype=np.float32) - 1))
+    with pytest.raises(ValueError, match="MultivariateNormalDiag distribution got invalid scale_diag"):
+        vd.MultivariateNormalDiag(loc, scale, validate_args=True)
+    assert not compilations
+    with pytest.raises(ValueError, match="MultivariateNormalTriL distribution got invalid scale_tril"):
+        vd.MultivariateNormalTriL(loc[:2], np.ones((2, 2), np.float32), validate_args=True)
+
+
+def test_the_check_leaves_nothing_in_a_program():
+    def made(scale):
+        d = vd.MultivariateNormalDiag(np.zeros(2, np.float32), scale, validate_args=True)
+        with pytest.raises(RuntimeError, match="Cannot validate arguments inside jitted code"):
+            d.validate_args()
+        return d.scale_diag
+
+    assert not jax.make_jaxpr(made)(np.full(2, -1, np.float32)).eqns
