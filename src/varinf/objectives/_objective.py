@@ -58,6 +58,10 @@ def value_and_grad(
         fixed: the rest of the model.
         batch: the rows.
         key: for the draws.
+
+    Returns:
+        The loss and the metrics, per datum in nats; the gradient of the loss, a tree like `params`; and the terms that
+        all three were made of.
     """
 
     def draw(params: PyTree) -> Any:

@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from varinf._compiled import compiled, traced_once
-from varinf.objectives import AbstractObjective, Batch, Terms, value_and_grad
+from varinf.objectives import AbstractObjective, Batch, value_and_grad
 from varinf.train._per_row import gathered, scattered, updated
 
 
@@ -102,12 +102,6 @@ def one_batch(problem: Problem, block: Block, i: Array, step: Array, key: PRNGKe
     return Batch(observed, block.rows[i], block.mask[i], problem.num_data, step)
 
 
-def _terms(problem: Problem, params: PyTree, batch: Batch, key: PRNGKeyArray) -> Terms:
-    """Of one batch, without a step."""
-    model, request = gathered(eqx.combine(params, problem.fixed), batch.rows), problem.objective.request
-    return model.score(batch, model.draw(batch, request, key=key), request)
-
-
 @traced_once
 def _one_step(
     problem: Problem, block: Block, i: Array, state: State
@@ -163,11 +157,13 @@ def evaluate(
     The draws of a batch depend on the problem's key and on the batch's first row alone, so that they are the same
     each time.
     """
+    model, request = eqx.combine(params, problem.fixed), problem.objective.request
 
     def body(i: Array, metrics: dict) -> dict:
         observe_key, draw_key = jax.random.split(jax.random.fold_in(problem.key, block.rows[i, 0]))
         batch = one_batch(problem, block, i, step, observe_key)
-        new = problem.objective.loss(_terms(problem, params, batch, draw_key))[1]
+        draw = model.draw(batch, request, key=draw_key)
+        new = problem.objective.loss(model.score(batch, draw, request))[1]
         return {name: metrics[name].at[i].set(value) for name, value in new.items()}
 
     return jax.lax.fori_loop(0, block.count, body, _no_metrics(outline, block))
