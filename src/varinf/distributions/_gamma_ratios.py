@@ -23,10 +23,13 @@ def stirling_error(x: Float[Array, "..."]) -> Float[Array, "..."]:
 def log_half_step(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """ln Γ(x + ½) − ln Γ(x) − ½ ln x, for x > 0, which goes to zero as x rises.
 
-    Source: the series of ln Γ(x + ½) − ln Γ(x), DLMF 5.11.8 with h = ½ and h = 0.
+    Source: the series of ln Γ(x + ½) − ln Γ(x), DLMF 5.11.8 with h = ½ and h = 0; where x is small, of an x that is
+    larger by a whole number, with a factor for each step between (DLMF 5.5.1).
     """
-    large, small = jnp.maximum(x, _LARGE), jnp.minimum(x, _LARGE)
+    is_small = x < _LARGE
+    large = jnp.where(is_small, x + _LARGE, x)
     square = 1 / large**2
     series = -(1 / 8 - square * (1 / 192 - square * (1 / 640 - square * (17 / 14336 - square * 31 / 18432)))) / large
-    direct = gammaln(small + 0.5) - gammaln(small) - 0.5 * jnp.log(small)
-    return jnp.where(x < _LARGE, direct, series)
+    steps = jnp.where(is_small, x, 1.0)[..., None] + jnp.arange(_LARGE, dtype=x.dtype)
+    rise = 0.5 * jnp.log(steps * (steps + 1) / (steps + 0.5) ** 2).sum(-1)
+    return series + jnp.where(is_small, rise, 0.0)
