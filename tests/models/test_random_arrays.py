@@ -92,20 +92,20 @@ def parts(name):
 
 def moments(outputs):
     """Mean and covariance of the outputs of each datum."""
-    outputs = np.asarray(outputs).reshape(len(outputs), outputs.shape[1], -1)
+    outputs = np.asarray(outputs, np.float64).reshape(len(outputs), outputs.shape[1], -1)
     return outputs.mean(0), np.stack([np.cov(outputs[:, i].T) for i in range(outputs.shape[1])])
 
 
 @cache
 def expected(name):
-    """The moments under drawn weights, in double precision."""
+    """The moments under drawn weights."""
     network, q, x = parts(name)
     return moments(jax.jit(lambda key: jax.vmap(lambda w: network(w, x))(q.sample(key, DRAWS)))(jax.random.key(0)))
 
 
 @pytest.mark.parametrize("estimator", ["local", "flipout"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_outputs_have_the_distribution_of_those_of_drawn_weights(float64, name, estimator):
+def test_outputs_have_the_distribution_of_those_of_drawn_weights(name, estimator):
     """Independent noise at each place of a convolution's output would have the right variances there, and in the sum
     over places a fifth of it; that is what the dense layer behind it sees."""
     network, q, x = parts(name)
