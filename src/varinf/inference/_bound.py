@@ -155,13 +155,13 @@ def begin(
     """
     dim = starts.shape[1]
     member = Member(family, family.standard(dim).astype(starts.dtype))
-    aside = _ASIDE * member.draws(noise)[0]
+    u = member.draws(noise)
+    aside = _ASIDE * u[0]
     has_curvature = dim <= _MOST_CURVED
     has_moments = family.moments(member.parameters) is not None
 
     def seen(frame: Frame, curvature: Array | None) -> Begun:
         """The beginning in a frame, with the weight of the parabola by regression over q."""
-        u = member.draws(noise)
         heights = jax.vmap(target.log_density)(frame.z(u))
         unit = Parabola(curvature, jnp.ones((), u.dtype))
         parabola = unit(u) - unit(u).mean()
@@ -170,20 +170,9 @@ def begin(
         weight = jnp.where((square > 0) & jnp.isfinite(weight), weight, 0)
         explained = jnp.where(weight > 0, weight * product / heights.var(), 0)
         weighted = unit._replace(weight=weight)
-        value = Problem(target, frame, weighted).bound(member, noise)
+        value = (heights - weighted(u)).mean() + Problem(target, frame, weighted).exact(member, noise)
         value = jnp.where(jnp.isfinite(value), value, -jnp.inf)
         return Begun(frame, weighted, value, jnp.asarray(False), explained, member.parameters)
-
-    def best_of(curved: list[Frame], curvature: Array | None, point: Array) -> Begun:
-        """The beginning in the best of some frames: that of the curvature, if there is one, and those about a point."""
-        frames = curved + about(point)
-        if curvature is not None:
-            # the other frames are for where it is of no use
-            curvature = jnp.stack([curvature, *[jnp.zeros_like(curvature)] * (len(frames) - 1)])
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *frames)
-        begun = jax.lax.map(lambda args: seen(*args), (stacked, curvature))
-        best = jnp.argmax(begun.value)
-        return jax.tree.map(lambda leaf: leaf[best], begun)._replace(curved=best < len(curved))
 
     def about(point: Array) -> list[Frame]:
         # not at it: between two equal modes, for one, the gradient of the bound is zero
@@ -191,21 +180,32 @@ def begin(
             Frame(point + spread * aside, _as_scale(family, jnp.full(dim, spread, point.dtype))) for spread in _SPREADS
         ]
 
+    def best_of(begun: Begun, part: slice, number_curved: int) -> Begun:
+        """The best of some beginnings, of which the first are those of the curvature."""
+        best = jnp.argmax(begun.value[part])
+        return jax.tree.map(lambda leaf: leaf[part][best], begun)._replace(curved=best < number_curved)
+
     def one(start: Array) -> tuple[Begun, Begun]:
         # not from it, either: between the two the gradient of ln p is zero as well
         beside = start + _SPREADS[-1] * aside
         beside = jnp.where(jnp.isfinite(target.log_density(beside)), beside, start)
         loss = jax.value_and_grad(lambda z: -target.log_density(z))
         mode = minimize(loss, beside, _MODE_STEPS, 1e-3, no_memory(beside)).x
-        curved, curvature = [], None
+        curved, curvatures = [], None
         if has_curvature:
             mode, matrix = _newton(target, mode)
             curved = [_curved(family, mode, matrix)]
             if has_moments:
                 scale = curved[0].scale
                 curvature = scale.T @ matrix @ scale if scale.ndim == 2 else scale[:, None] * matrix * scale
-        none = None if curvature is None else jnp.zeros_like(curvature)
-        return best_of(curved, curvature, mode), best_of([], none, start)
+                # the frames about points are for where it is of no use
+                curvatures = jnp.stack([curvature, *[jnp.zeros_like(curvature)] * (2 * len(_SPREADS))])
+        frames = curved + about(mode) + about(start)
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *frames)
+        # all in one loop, so that there is one copy of the density to compile
+        begun = jax.lax.map(lambda args: seen(*args), (stacked, curvatures))
+        last = -len(_SPREADS)
+        return best_of(begun, slice(None, last), len(curved)), best_of(begun, slice(last, None), 0)
 
     return jax.lax.map(one, starts)
 
@@ -253,15 +253,16 @@ def least_gain(elbo_tol: float, elbo: float, dtype: jnp.dtype) -> float:
     return max(elbo_tol, 32 * float(jnp.finfo(dtype).eps) * abs(elbo))
 
 
-def hessian(
+def expansion(
     fn: Callable[[Float[Array, " dim"]], Float[Array, ""]], z: Float[Array, " dim"]
-) -> tuple[Float[Array, " dim"], Float[Array, "dim dim"]]:
-    """The gradient and the matrix of second derivatives, a bounded number of its columns at a time."""
+) -> tuple[Float[Array, ""], Float[Array, " dim"], Float[Array, "dim dim"]]:
+    """The value, the gradient and the matrix of second derivatives, a bounded number of its columns at a time."""
     dim = len(z)
-    gradient, column = jax.linearize(jax.grad(fn), z)
+    (value, gradient), change = jax.linearize(jax.value_and_grad(fn), z)
     blocks = -(-dim // _AT_ONCE)
     directions = jnp.eye(blocks * min(dim, _AT_ONCE), dim, dtype=z.dtype).reshape(blocks, -1, dim)
-    return gradient, jax.lax.map(jax.vmap(column), directions).reshape(-1, dim)[:dim]
+    columns = jax.lax.map(jax.vmap(lambda direction: change(direction)[1]), directions)
+    return value, gradient, columns.reshape(-1, dim)[:dim]
 
 
 def _newton(target: AbstractTarget, z: Float[Array, " dim"]) -> tuple[Float[Array, " dim"], Float[Array, "dim dim"]]:
@@ -274,34 +275,39 @@ def _newton(target: AbstractTarget, z: Float[Array, " dim"]) -> tuple[Float[Arra
         It, and the curvature −∇² ln p there.
     """
 
+    infinite = jnp.asarray(jnp.inf, z.dtype)
+
     def past_a_saddle(gradient: Array, curvature: Array) -> Array:
         units = 1 / jnp.sqrt(jnp.maximum(jnp.abs(jnp.diagonal(curvature)), jnp.finfo(z.dtype).tiny))
         values, vectors = jnp.linalg.eigh(units[:, None] * curvature * units)
         return units * (vectors @ (vectors.T @ (units * gradient) / jnp.maximum(jnp.abs(values), _LEAST_BEND)))
 
     def step(carry: tuple) -> tuple:
-        z, _, value, _, steps = carry
-        gradient, matrix = hessian(target.log_density, z)
+        z, _, _, _, steps = carry
+        value, gradient, matrix = expansion(target.log_density, z)
         newton = jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(-matrix), gradient)
         whole = jax.lax.cond(jnp.isfinite(newton).all(), lambda: newton, lambda: past_a_saddle(gradient, -matrix))
 
-        def is_no_rise(size: Array) -> Array:
-            return ~(target.log_density(z + size * whole) > value) & (size > _LEAST_SIZE)
+        def is_no_rise(trial: tuple) -> Array:
+            size, new_value = trial
+            return ~(new_value > value) & (size > _LEAST_SIZE)
 
-        size = jax.lax.while_loop(is_no_rise, lambda size: size / 2, jnp.ones((), z.dtype))
-        new = z + size * whole
-        new_value = target.log_density(new)
+        def half(trial: tuple) -> tuple:
+            size = trial[0] / 2
+            return size, target.log_density(z + size * whole)
+
+        size, new_value = jax.lax.while_loop(is_no_rise, half, (jnp.full_like(value, 2), -infinite))
         gain = new_value - value
         better = gain > 0
-        return jnp.where(better, new, z), -matrix, jnp.where(better, new_value, value), gain, steps + 1
+        new = jnp.where(better, z + size * whole, z), -matrix, jnp.where(better, new_value, value)
+        return *new, gain, steps + 1
 
     def goes_on(carry: tuple) -> Array:
         _, _, value, gain, steps = carry
         return (gain > jnp.finfo(z.dtype).eps * (1 + jnp.abs(value))) & (steps < _NEWTON_STEPS)
 
-    infinite = jnp.asarray(jnp.inf, z.dtype)
     unknown = jnp.full((len(z), len(z)), jnp.nan, z.dtype)
-    end = jax.lax.while_loop(goes_on, step, (z, unknown, target.log_density(z), infinite, jnp.zeros((), int)))
+    end = jax.lax.while_loop(goes_on, step, (z, unknown, jnp.zeros_like(infinite), infinite, jnp.zeros((), int)))
     return end[0], end[1]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from varinf._compiled import compiled
-from varinf.inference._bound import Begun, Frame, Member, Parabola, Problem, hessian, inverse_factor, least_gain
+from varinf.inference._bound import Begun, Frame, Member, Parabola, Problem, expansion, inverse_factor, least_gain
 from varinf.inference._draws import Noise, NoiseBuffer, normal_draws
 from varinf.inference._result import Ended, Fitted, Stage
 from varinf.models import AbstractTarget
@@ -57,7 +57,9 @@ def newton_step(target: AbstractTarget, frame: Frame, noise: Noise) -> Step:
     def of_chunk(e: Array) -> tuple[Array, Array, Array]:
         z = frame.z(jnp.concatenate([e, -e]))
         values, gradients = jax.vmap(jax.value_and_grad(target.log_density))(z)
-        curvature = -(hessian(target.log_density, z[0])[1] + hessian(target.log_density, z[len(e)])[1]) / 2
+        *_, first = expansion(target.log_density, z[0])
+        *_, mirrored = expansion(target.log_density, z[len(e)])
+        curvature = -(first + mirrored) / 2
         return values.mean(), gradients.mean(0) @ frame.scale, frame.scale.T @ curvature @ frame.scale
 
     def add(i: Array, sums: tuple) -> tuple:
