@@ -168,7 +168,7 @@ def test_the_kl_is_the_sum_over_all_arrays_by_the_number_of_data(float64, name):
 
 
 @pytest.mark.parametrize("name", ["mlp", "convolution"])
-def test_estimators_agree_in_the_mean_of_the_gradient_and_not_in_its_noise(float64, name):
+def test_estimators_agree_in_the_mean_of_the_gradient_and_not_in_its_noise(name):
     make, shape = NETWORKS[name]
     network = make(jax.random.key(0))
     x = jax.random.normal(jax.random.key(5), (24, *shape[1:]))
