@@ -279,7 +279,7 @@ def fixed_regression():
     return eqx.tree_at(where, model, (jnp.asarray(MEAN), jnp.log(jnp.asarray(SCALE))))
 
 
-def test_predictions_of_a_linear_network_are_exact(float64):
+def test_predictions_of_a_linear_network_are_exact():
     model, x = fixed_regression(), np.array([[1, 0.5], [1, -3.0], [0, 0]])
     pred = model.predict(x, 20_000, key=jax.random.key(0))
     variance = x**2 @ np.square(SCALE)
