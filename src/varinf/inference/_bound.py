@@ -296,11 +296,11 @@ def _newton(target: AbstractTarget, z: Float[Array, " dim"]) -> tuple[Float[Arra
             size = trial[0] / 2
             return size, target.log_density(z + size * whole)
 
+        # the whole step is the half of two, so that there is one copy of the density to compile
         size, new_value = jax.lax.while_loop(is_no_rise, half, (jnp.full_like(value, 2), -infinite))
         gain = new_value - value
         better = gain > 0
-        new = jnp.where(better, z + size * whole, z), -matrix, jnp.where(better, new_value, value)
-        return *new, gain, steps + 1
+        return jnp.where(better, z + size * whole, z), -matrix, jnp.where(better, new_value, value), gain, steps + 1
 
     def goes_on(carry: tuple) -> Array:
         _, _, value, gain, steps = carry

@@ -57,9 +57,7 @@ def newton_step(target: AbstractTarget, frame: Frame, noise: Noise) -> Step:
     def of_chunk(e: Array) -> tuple[Array, Array, Array]:
         z = frame.z(jnp.concatenate([e, -e]))
         values, gradients = jax.vmap(jax.value_and_grad(target.log_density))(z)
-        *_, first = expansion(target.log_density, z[0])
-        *_, mirrored = expansion(target.log_density, z[len(e)])
-        curvature = -(first + mirrored) / 2
+        curvature = -(expansion(target.log_density, z[0])[2] + expansion(target.log_density, z[len(e)])[2]) / 2
         return values.mean(), gradients.mean(0) @ frame.scale, frame.scale.T @ curvature @ frame.scale
 
     def add(i: Array, sums: tuple) -> tuple:
