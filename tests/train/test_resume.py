@@ -4,6 +4,7 @@ import os
 import warnings
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ HELD_OUT = X[::3]
 KEY = jax.random.key(3)
 MODEL = vi.VAE.build(event_shape=(6,), hidden=(4,), key=jax.random.key(0))
 PER_DATUM = vi.VAE.build(event_shape=(6,), hidden=(4,), posterior="per_datum", num_data=len(X), key=jax.random.key(0))
+WIDE_PRIOR = vi.distributions.MultivariateNormalDiag(np.zeros(2, np.float32), np.full(2, 1.01, np.float32))
 STEPS = 4 * 5  # epochs × batches
 
 
@@ -190,8 +192,10 @@ def test_when_all_are_damaged_the_fit_begins_anew_and_keeps_its_own(tmp_path, wh
 def test_three_are_kept_and_nothing_half_made(tmp_path):
     (tmp_path / "step-0000000001.safetensors").write_bytes(b"of a run that was killed")
     (tmp_path / ".step-0000000002.json.tmp").write_bytes(b"of a run that was killed")
+    (tmp_path / "step-by-step.json").write_bytes(b"the user's own")
     fit(tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
+    names.remove("step-by-step.json")
     assert len(names) == 6
     assert {name.split(".")[1] for name in names} == {"json", "safetensors"}
     assert names[-1] == f"step-{STEPS:010d}.safetensors"
@@ -281,7 +285,12 @@ def test_a_fault_at_every_write_fsync_and_rename_in_turn(tmp_path):
         ({"optimizer": make_optimizer("sgd", learning_rate=1e-2)}, "optimizer"),
         ({"optimizer": make_optimizer(learning_rate=2e-2)}, "optimizer"),
         ({"objective": vi.ELBO(beta=0.5)}, "objective"),
-        ({"model": vi.VAE.build(event_shape=(6,), hidden=(5,), key=jax.random.key(0))}, "arrays"),
+        ({"model": vi.VAE.build(event_shape=(6,), hidden=(5,), key=jax.random.key(0))}, "model"),
+        # of the same arrays, and an optimiser with the same numbers
+        ({"optimizer": make_optimizer("adabelief", learning_rate=1e-2)}, "optimizer"),
+        ({"optimizer": make_optimizer(learning_rate=1e-2, schedule="cosine")}, "optimizer"),
+        ({"model": vi.VAE.build(event_shape=(6,), hidden=(4,), activation="tanh", key=jax.random.key(0))}, "model"),
+        ({"model": eqx.tree_at(lambda vae: vae.prior, MODEL, WIDE_PRIOR)}, "model"),
     ],
 )
 def test_checkpoints_of_another_fit_are_refused(tmp_path, changes, message):

@@ -8,6 +8,8 @@ import numpy as np
 from varinf._files import DamagedFileError, read_arrays, write_arrays
 
 _KEEP = 3
+# whole, or what a crash left half-made; no other file of the folder is a checkpoint's
+_FILE = re.compile(r"\.?(step-\d{10})\.(?:json|safetensors)(?:\.tmp)?")
 
 
 class Checkpoints:
@@ -32,7 +34,8 @@ class Checkpoints:
         kept = {f"step-{old:010d}" for old in [old for old in self._steps() if old <= step][-_KEEP:]}
         # JSON first, by which readers go; and with the rest whatever a crash left half-made.
         for path in sorted(self.folder.glob("*step-*"), key=lambda path: path.suffix != ".json"):
-            if path.name.split(".")[0] not in kept:
+            found = _FILE.fullmatch(path.name)
+            if found and found[1] not in kept:
                 path.unlink(missing_ok=True)
 
     def newest(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:

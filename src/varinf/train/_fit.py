@@ -1,5 +1,6 @@
 import functools
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import PRNGKeyArray
+from jaxtyping import PRNGKeyArray, PyTree
+from numpyro.distributions import Distribution
 
 from varinf import data
 from varinf._checks import at_least_one
@@ -151,8 +153,8 @@ def fit(
     outlined = outline(problem, next(_in_order(feed)), start)
 
     fingerprint = [s.fingerprint for s in jax.tree.leaves(summary)]
-    identity = _identity(key, fingerprint, feed.batch_size, objective, start)
     kept = None if checkpoints is None else Checkpoints(checkpoints)
+    identity = {} if kept is None else _identity(problem, fingerprint, feed.batch_size, start)
     progress = Progress(start, feed.num_batches, kept, checkpoint_seconds, patience, objective.bound, identity)
     progress.resume()
 
@@ -204,21 +206,46 @@ def _feeds(
     return feed, None if held_out is None else Feed(held_out, model.observation, width, width, most_bytes)
 
 
-def _identity(
-    key: PRNGKeyArray, fingerprint: Any, batch_size: int, objective: AbstractObjective, start: State
-) -> dict[str, Any]:
+def _identity(problem: Problem, fingerprint: Any, batch_size: int, start: State) -> dict[str, Any]:
     """What must be the same for a fit to go on from a checkpoint, as JSON has it."""
-    arrays = str([(name, array.shape, str(array.dtype)) for name, array in named_arrays(start).items()])
     # a learning rate, a schedule's length, ...: what an optimiser's state holds beside arrays like the parameters
     numbers = {name: float(array) for name, array in named_arrays(start.opt_state).items() if array.ndim == 0}
     return {
-        "key": _key_data(key).tolist(),
+        "key": _key_data(problem.key).tolist(),
         "data": fingerprint,
         "batch_size": batch_size,
-        "objective": eqx.tree_pformat(objective, short_arrays=False),
-        "optimizer": {name: repr(number) for name, number in numbers.items()},
-        "arrays": hashlib.sha256(arrays.encode()).hexdigest(),
+        "objective": [_words(problem.objective), _numbers(problem.objective)],
+        "model": [_words(eqx.combine(start.params, problem.fixed)), _numbers(problem.fixed)],
+        "optimizer": [
+            _words((problem.update, start.opt_state)),
+            {name: repr(number) for name, number in numbers.items()},
+        ],
     }
+
+
+def _words(tree: PyTree) -> str:
+    """A digest of all of a tree but its numbers: the same in each process, which a function's address is not."""
+
+    def is_distribution(node: Any) -> bool:
+        return isinstance(node, Distribution)
+
+    def told(leaf: Any) -> Any:
+        if is_distribution(leaf):  # NumPyro flattens its fields in another order in another process
+            return type(leaf)
+        return (leaf.shape, leaf.dtype) if isinstance(leaf, (jax.Array, np.ndarray)) else leaf
+
+    leaves, structure = jax.tree.flatten(tree, is_leaf=is_distribution)
+    words = f"{[told(leaf) for leaf in leaves]} {structure}"
+    return hashlib.sha256(re.sub(" at 0x[0-9a-f]+", "", words).encode()).hexdigest()
+
+
+def _numbers(tree: PyTree) -> str:
+    """A digest of a tree's numbers to six digits: a mean of data may differ in the last from machine to machine."""
+    digest = hashlib.sha256()
+    for name, array in named_arrays(tree).items():
+        mantissa, exponent = np.frexp(array.astype(np.float64))
+        digest.update(f"{name} {array.shape}".encode() + mantissa.round(6).tobytes() + exponent.tobytes())
+    return digest.hexdigest()
 
 
 def _key_data(key: PRNGKeyArray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -58,7 +58,7 @@ def make_optimizer(
         limit = as_float(math.inf if clip_norm is None else clip_norm)
         return limit, _initial(name, params), scale
 
-    return optax.GradientTransformation(init, _update(name, schedule, clip_norm is not None))
+    return optax.GradientTransformation(init, _Update(name, schedule, clip_norm is not None))
 
 
 @functools.cache
@@ -76,19 +76,21 @@ def _norm(tree: PyTree[Array]) -> Float[Array, ""]:
     return jnp.sqrt(sum((jnp.square(leaf).sum() for leaf in jax.tree.leaves(tree)), jnp.zeros(())))
 
 
-@functools.cache
-def _update(name: str, schedule: str, clip: bool) -> Callable:
-    inner, share = _transformation(name), SCHEDULES[schedule]
+@dataclass(frozen=True)
+class _Update:
+    """A step of an optimiser by name: equal to any other of the same names, with which it shares what is compiled."""
 
-    def update(grads: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
+    name: str
+    schedule: str
+    clip: bool
+
+    def __call__(self, updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
         limit, inner_state, scale = state
-        if clip:
-            factor = jnp.minimum(1, limit / jnp.maximum(_norm(grads), 1e-12))
-            grads = optax.tree.scale(factor, grads)
-        updates, inner_state = inner.update(grads, inner_state, params)
+        if self.clip:
+            factor = jnp.minimum(1, limit / jnp.maximum(_norm(updates), 1e-12))
+            updates = optax.tree.scale(factor, updates)
+        updates, inner_state = _transformation(self.name).update(updates, inner_state, params)
         done = jnp.clip((scale.count - scale.warmup) / jnp.maximum(scale.total - scale.warmup, 1), 0, 1)
         rise = jnp.clip((scale.count + 1) / (scale.warmup + 1), 0, 1)
-        updates = optax.tree.scale(-scale.peak * share(done) * rise, updates)
+        updates = optax.tree.scale(-scale.peak * SCHEDULES[self.schedule](done) * rise, updates)
         return updates, (limit, inner_state, scale._replace(count=scale.count + 1))
-
-    return update
