@@ -182,7 +182,11 @@ def begin(
 
     def best_of(begun: Begun, part: slice, number_curved: int) -> Begun:
         """The best of some beginnings, of which the first are those of the curvature."""
-        best = jnp.argmax(begun.value[part])
+        values = begun.value[part]
+        best = jnp.argmax(values)
+        if family.needs_curvature and number_curved:
+            # q is by definition that of the curvature, unless it is off so far that there is none to speak of
+            best = jnp.where(values[0] > values[best] - dim, 0, best)
         return jax.tree.map(lambda leaf: leaf[part][best], begun)._replace(curved=best < number_curved)
 
     def one(start: Array) -> tuple[Begun, Begun]:
@@ -249,8 +253,8 @@ def improve(
 
 
 def least_gain(elbo_tol: float, elbo: float, dtype: jnp.dtype) -> float:
-    """Nats below which a gain counts as none: what single precision cannot tell of such an elbo is no gain."""
-    return max(elbo_tol, 32 * float(jnp.finfo(dtype).eps) * abs(elbo))
+    """Nats below which a gain counts as none: what the precision cannot tell of such an elbo is no gain."""
+    return max(elbo_tol, 8 * float(jnp.finfo(dtype).eps) * abs(elbo))
 
 
 def expansion(

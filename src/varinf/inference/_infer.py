@@ -27,6 +27,7 @@ _GROWTH = 4  # a stage has so many times the draws of the one before
 _MOST_NUMBERS = 1 << 24  # of all draws of a stage
 _EXPLAINED = 0.9  # share of the variance of ln p that is its parabola's, above which few draws will do to begin with
 _SHORT = 200  # steps of a stage in which beginnings are compared
+_MOST_ROUNDING = 1.0  # nats, beyond which no q can be told from another
 _RADIUS = 2.0  # of the cube in which restarts begin
 _TRIES = 100  # to find a start where the density is finite
 
@@ -46,7 +47,8 @@ def infer(
 
     The bound is maximised on fixed draws by a quasi-Newton method, in stages of ever more draws: from about the mode or
     about the start, by what the first draws say, or by two short stages where they do not tell. It has converged when
-    new draws, four times as many, let the bound rise by less than `elbo_tol` nats. A full-rank posterior of more than
+    new draws, four times as many, let the bound rise by less than `elbo_tol` nats, or what rounding hides of an elbo so
+    large, up to one nat. A full-rank posterior of more than
     64 dimensions that is nearly normal is found by Newton's method, from average second derivatives, until what the
     last step and chance leave to gain is less than that. Constrained sites are inferred in the unconstrained space.
 
@@ -102,10 +104,25 @@ def infer(
         limits = jnp.asarray(elbo_tol / 1000, starts.dtype), jnp.asarray(max_steps)
         fits, stage = _furthest(target, [_Fits.of(family, each) for each in begun], draws, *limits)
         ended = _maximize(target, fits, draws, stage, elbo_tol, *limits)
-    if family.needs_curvature and not ended.curved:
-        reason = "the curvature at the mode is not that of a maximum: Laplace's method does not apply"
-        ended = ended._replace(converged=False, reason=reason)
+    if (objection := _objection(ended, family)) is not None:
+        ended = ended._replace(converged=False, reason=objection)
     return measured(ended, elbo_tol, result_seed)
+
+
+def _objection(ended: Ended, family: AbstractFamily) -> str | None:
+    """Why an end is not to be relied on, whatever the stages came to."""
+    parameters, elbo = np.asarray(ended.fitted.member.parameters), ended.stages[-1].elbo
+    if family.needs_curvature and not ended.curved:
+        return "the curvature at the mode is not that of a maximum: Laplace's method does not apply"
+    if np.abs(parameters).max(initial=0) > float(np.finfo(parameters.dtype).max) ** 0.25:
+        return "q grew without end: the density has no finite integral; look for an improper prior"
+    known = least_gain(0.0, elbo, parameters.dtype)
+    if known > _MOST_ROUNDING:
+        return (
+            f"{parameters.dtype} tells an elbo of {elbo:.3g} to {known:.2g} nats only; "
+            "jax.config.update('jax_enable_x64', True) at the start tells more"
+        )
+    return None
 
 
 class _Draws:

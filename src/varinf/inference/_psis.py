@@ -7,8 +7,10 @@ import numpy as np
 from scipy import special, stats
 
 _SHORTEST = 50  # ratios of a tail that was halved
+_TAME = 0.5  # of the draws, that the weights must count for
+_LEAST = 1e-290  # for what is to be positive, and divided by
 _SIGNIFICANT = 0.05  # below which a tail is not of its distribution
-_EQUAL = 1e-3  # spread of log ratios by which weighting changes nothing
+_EQUAL, _UNEQUAL = 1e-3, 1.0  # spread of log ratios by which weighting changes nothing, and that is no mere rounding
 
 
 class Smoothed(NamedTuple):
@@ -32,7 +34,8 @@ def smooth(log_ratios: np.ndarray, rounding: float = 0.0) -> Smoothed:
     The largest are the min(n / 5, 3 √n) of Vehtari et al., halved until they are of such a distribution by a test of
     Cramér and von Mises, as Bader, Yan and Zhang (2018) find a threshold. Else one that happens to be at a value that
     many ratios are near, as in one dimension about each extremum of ln p − ln q, has a fit of k = 5 to a q that is all
-    but exact. Where none of them is of such a distribution, it is the published number.
+    but exact. It is the published number where none of them is of such a distribution, and where the weights count for
+    less than half of the draws: the largest may then be alone at a narrow peak of p that q all but misses.
 
     Args:
         log_ratios: ln p − ln q of draws from q, up to a constant, `[n]`.
@@ -44,21 +47,23 @@ def smooth(log_ratios: np.ndarray, rounding: float = 0.0) -> Smoothed:
     count = len(log_weights)
     tail_length = math.ceil(min(0.2 * count, 3 * math.sqrt(count)))
     constant = Smoothed(_normalized(log_weights), 0.0, 0.0)
-    if -log_weights.min() <= max(rounding, _EQUAL) or tail_length < 5:
+    if -log_weights.min() <= max(min(rounding, _UNEQUAL), _EQUAL) or tail_length < 5:
         return constant
+    weights = np.exp(log_weights)
+    share = weights.sum() ** 2 / (weights**2).sum() / count
     order = np.argsort(log_weights)
     length, tails = tail_length, []
     while True:
         below = math.exp(log_weights[order[-length - 1]])
         exceedances = np.exp(log_weights[order[-length:]]) - below
-        if exceedances[-1] <= np.finfo(np.float64).tiny or exceedances[-1] - exceedances[0] <= 1e-12 * exceedances[-1]:
+        if exceedances[-1] <= _LEAST or exceedances[-1] - exceedances[0] <= 1e-12 * exceedances[-1]:
             return constant
-        pareto = stats.genpareto(*_fit_pareto(np.maximum(exceedances, np.finfo(np.float64).tiny)))
+        pareto = stats.genpareto(*_fit_pareto(np.maximum(exceedances, _LEAST)))
         tails.append((length, below, pareto))
         # the p-value is that of a distribution known beforehand: of one that was fitted it is smaller still
         if stats.cramervonmises(exceedances, pareto.cdf).pvalue > _SIGNIFICANT:
             break
-        if length < 2 * _SHORTEST:
+        if length < 2 * _SHORTEST or share < _TAME:
             del tails[1:]
             break
         length //= 2

@@ -224,7 +224,7 @@ def measured(ended: Ended, elbo_tol: float, seed: int) -> Inference:
         count *= 2
         if stderr > elbo_tol / 2 and count <= most:
             continue
-        rounding = 1024 * float(jnp.finfo(fitted.problem.frame.shift.dtype).eps) * (1 + abs(elbo))
+        rounding = 16 * float(jnp.finfo(fitted.problem.frame.shift.dtype).eps) * (1 + abs(elbo))
         tail = smooth(np.concatenate(log_ratios), rounding)
         if count > _CLEAR or all(abs(tail.khat - bound) > 2 * tail.khat_stderr for bound in (_CLOSE, _USABLE)):
             return Inference(q, elbo, stderr, tail.khat, converged, stop_reason, history, fitted)
