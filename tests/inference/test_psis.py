@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from varinf.inference._psis import smooth
 
@@ -37,6 +38,14 @@ def test_ratios_that_no_tail_fits():
     for seed in range(5):
         u = np.random.default_rng(seed).standard_normal(100_000)
         assert smooth(0.5 * np.cos(3 * u) + 0.02 * u**2).khat < 0.5
+
+
+def test_a_narrow_peak_that_q_all_but_misses_is_no_tail_of_its_own():
+    for seed in range(5):
+        z = 10 * np.random.default_rng(seed).standard_normal(65_536)
+        log_q = stats.norm(0, 10).logpdf(z)
+        log_peak = np.log(0.1) + stats.norm(3, 0.01).logpdf(z)
+        assert smooth(np.logaddexp(np.log(0.9) + log_q, log_peak) - log_q).khat > 0.7
 
 
 def test_khat_of_two_normals():

@@ -25,6 +25,7 @@ from varinf.posteriors import AbstractFamily
 _MOST_CURVED = 2048  # dimensions, beyond which no curvature is worked out
 _AT_ONCE = 128  # of its columns
 _MODE_STEPS, _NEWTON_STEPS = 500, 50
+MOST_ROUNDING = 1.0
 _LEAST_BEND = 1e-3  # of an eigenvalue, in units of the diagonal
 _LEAST_SIZE = 1e-3  # of a step, in units of the whole
 _SPREADS = (1.0, 0.1)  # of the q about a point where the curvature is of no use
@@ -252,9 +253,9 @@ def improve(
     return eqx.combine(best, static), found
 
 
-def least_gain(elbo_tol: float, elbo: float, dtype: jnp.dtype) -> float:
-    """Nats below which a gain counts as none: what the precision cannot tell of such an elbo is no gain."""
-    return max(elbo_tol, 8 * float(jnp.finfo(dtype).eps) * abs(elbo))
+def rounding(elbo: float, dtype: jnp.dtype) -> float:
+    """Nats that the precision cannot tell of such an elbo; beyond `MOST_ROUNDING`, it can tell no q from another."""
+    return 8 * float(jnp.finfo(dtype).eps) * abs(elbo)
 
 
 def expansion(

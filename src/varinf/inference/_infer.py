@@ -13,7 +13,7 @@ from optax import ScaleByLBFGSState
 from varinf._checks import at_least_one
 from varinf._compiled import compiled
 from varinf.errors import InputError
-from varinf.inference._bound import Begun, Frame, Member, Parabola, Problem, begin, improve, least_gain
+from varinf.inference._bound import MOST_ROUNDING, Begun, Frame, Member, Parabola, Problem, begin, improve, rounding
 from varinf.inference._draws import Noise, NoiseBuffer, normal_draws, seeds
 from varinf.inference._newton import fit_by_newton
 from varinf.inference._optimize import Minimum, no_memory
@@ -27,7 +27,6 @@ _GROWTH = 4  # a stage has so many times the draws of the one before
 _MOST_NUMBERS = 1 << 24  # of all draws of a stage
 _EXPLAINED = 0.9  # share of the variance of ln p that is its parabola's, above which few draws will do to begin with
 _SHORT = 200  # steps of a stage in which beginnings are compared
-_MOST_ROUNDING = 1.0  # nats, beyond which no q can be told from another
 _RADIUS = 2.0  # of the cube in which restarts begin
 _TRIES = 100  # to find a start where the density is finite
 
@@ -76,7 +75,7 @@ def infer(
             it begins; an unknown posterior.
     """
     at_least_one("num_restarts", num_restarts)
-    if elbo_tol <= 0:
+    if not elbo_tol > 0:
         raise InputError(f"elbo_tol must be positive, got {elbo_tol:g}")
     family = DENSITY_POSTERIORS[posterior]() if isinstance(posterior, str) else posterior
     if isinstance(model, AbstractTarget):
@@ -116,10 +115,9 @@ def _objection(ended: Ended, family: AbstractFamily) -> str | None:
         return "the curvature at the mode is not that of a maximum: Laplace's method does not apply"
     if np.abs(parameters).max(initial=0) > float(np.finfo(parameters.dtype).max) ** 0.25:
         return "q grew without end: the density has no finite integral; look for an improper prior"
-    known = least_gain(0.0, elbo, parameters.dtype)
-    if known > _MOST_ROUNDING:
+    if (unknown := rounding(elbo, parameters.dtype)) > MOST_ROUNDING:
         return (
-            f"{parameters.dtype} tells an elbo of {elbo:.3g} to {known:.2g} nats only; "
+            f"{parameters.dtype} tells an elbo of {elbo:.3g} to {unknown:.2g} nats only; "
             "jax.config.update('jax_enable_x64', True) at the start tells more"
         )
     return None
@@ -204,7 +202,7 @@ def _maximize(
         ends.append(settled)
         number, gain = draws.number(stage), first - value
         stages.append(Stage(number, -value, steps))
-        enough = least_gain(elbo_tol, value, found.value.dtype)
+        enough = max(elbo_tol, rounding(value, found.value.dtype))
         no_gain = len(stages) > 1 and gain < enough
         if no_gain or stage == draws.last:
             break

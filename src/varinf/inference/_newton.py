@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from varinf._compiled import compiled
-from varinf.inference._bound import Begun, Frame, Member, Parabola, Problem, expansion, inverse_factor, least_gain
+from varinf.inference._bound import Begun, Frame, Member, Parabola, Problem, expansion, inverse_factor, rounding
 from varinf.inference._draws import Noise, NoiseBuffer, normal_draws
 from varinf.inference._result import Ended, Fitted, Stage
 from varinf.models import AbstractTarget
@@ -115,7 +115,7 @@ def fit_by_newton(
         rest = max(gain - noise - float(last.noise), 0)
         left = noise + rest / _SMALLER
         more = pairs * _GROWTH if rest < _SMALLER * noise else pairs
-        enough = left < least_gain(elbo_tol, elbo, dtype)
+        enough = left < max(elbo_tol, rounding(elbo, dtype))
         if enough or more > most or len(stages) == _STEPS:
             break
         pairs, last = more, step

@@ -10,7 +10,7 @@ _SHORTEST = 50  # ratios of a tail that was halved
 _TAME = 0.5  # of the draws, that the weights must count for
 _LEAST = 1e-290  # for what is to be positive, and divided by
 _SIGNIFICANT = 0.05  # below which a tail is not of its distribution
-_EQUAL, _UNEQUAL = 1e-3, 1.0  # spread of log ratios by which weighting changes nothing, and that is no mere rounding
+_EQUAL = 1e-3  # spread of log ratios by which weighting changes nothing
 
 
 class Smoothed(NamedTuple):
@@ -47,7 +47,7 @@ def smooth(log_ratios: np.ndarray, rounding: float = 0.0) -> Smoothed:
     count = len(log_weights)
     tail_length = math.ceil(min(0.2 * count, 3 * math.sqrt(count)))
     constant = Smoothed(_normalized(log_weights), 0.0, 0.0)
-    if -log_weights.min() <= max(min(rounding, _UNEQUAL), _EQUAL) or tail_length < 5:
+    if -log_weights.min() <= max(rounding, _EQUAL) or tail_length < 5:
         return constant
     weights = np.exp(log_weights)
     share = weights.sum() ** 2 / (weights**2).sum() / count

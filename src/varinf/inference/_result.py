@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from varinf._checks import at_least_one, known
 from varinf._compiled import compiled
 from varinf.errors import InputError
-from varinf.inference._bound import Member, Problem
+from varinf.inference._bound import MOST_ROUNDING, Member, Problem, rounding
 from varinf.inference._draws import NormalSequence, seeds
 from varinf.inference._psis import smooth
 
@@ -109,8 +109,8 @@ class Inference:
             quasi-Monte Carlo.
         elbo_stderr: its standard error, from independent sequences of draws.
         khat: the Pareto-smoothed importance-sampling diagnostic (Vehtari et al. 2024); 0 where the importance ratios
-            are constant to a thousandth, or to rounding. Below 0.5 q is close to the posterior, below 0.7
-            `sample(resample="psis")` puts it right, and above neither can be relied on.
+            are constant to a thousandth, or to rounding, and NaN where rounding hides it. Below 0.5 q is close to the
+            posterior, below 0.7 `sample(resample="psis")` puts it right, and above neither can be relied on.
         converged: whether there is no more to gain in this family.
         stop_reason: in words.
         history: of each stage, the draws it had, the elbo it reached and the steps it took.
@@ -219,15 +219,24 @@ def measured(ended: Ended, elbo_tol: float, seed: int) -> Inference:
             log_ratios.append(np.asarray(block.log_ratios, np.float64))
             rest = _of_pairs(block.log_ratios) - _of_pairs(block.controls) @ weights
             means.append(rest.reshape(_SEQUENCES, -1).mean(1))
-        of_sequences = np.mean(means, 0)
-        elbo, stderr = float(of_sequences.mean()), float(of_sequences.std(ddof=1)) / _SEQUENCES**0.5
+        elbo = float(np.mean(means))
+        # what half of them say as well, or it would end where the standard error happens to be too small
+        stderr = max(_stderr(means), _stderr(means[: len(means) // 2]) / 2**0.5)
         count *= 2
         if stderr > elbo_tol / 2 and count <= most:
             continue
-        rounding = 16 * float(jnp.finfo(fitted.problem.frame.shift.dtype).eps) * (1 + abs(elbo))
-        tail = smooth(np.concatenate(log_ratios), rounding)
+        unknown = rounding(elbo, fitted.problem.frame.shift.dtype)
+        if unknown > MOST_ROUNDING:
+            return Inference(q, elbo, stderr, math.nan, converged, stop_reason, history, fitted)
+        # a ratio is a difference of two such numbers
+        tail = smooth(np.concatenate(log_ratios), 2 * unknown)
         if count > _CLEAR or all(abs(tail.khat - bound) > 2 * tail.khat_stderr for bound in (_CLOSE, _USABLE)):
             return Inference(q, elbo, stderr, tail.khat, converged, stop_reason, history, fitted)
+
+
+def _stderr(means: list[np.ndarray]) -> float:
+    """Of the average of all, from those of each sequence."""
+    return float(np.mean(means, 0).std(ddof=1)) / _SEQUENCES**0.5
 
 
 def _of_pairs(values: Array) -> np.ndarray:
@@ -265,6 +274,8 @@ def _block(fitted: Fitted, noise: Float[Array, "draws noise"]) -> Block:
 
 
 def _reading(khat: float) -> str:
+    if math.isnan(khat):
+        return "not known"
     if khat < _CLOSE:
         return "below 0.5, q is close to the posterior"
     if khat < _USABLE:
