@@ -444,12 +444,15 @@ def discrete():
     (lambda key: vi.infer(normal_mean, X * np.nan, key=key), r"log density is -inf at the start, from site 'x'"),
     (lambda key: vi.infer(discrete, key=key), r"site 'count' is discrete"),
     (lambda key: vi.infer(normal_mean, X, posterior="fullrank", key=key), r"Did you mean 'full_rank'"),
-    (lambda key: vi.infer(lambda: numpyro.sample("x", dist.Normal(), obs=1.0), key=key), "no continuous latent site"),
-    (lambda key: vi.infer(vi.LogDensity(lambda x: -(x**2), jnp.zeros(2)), key=key), r"scalar, got .* shape \(2,\)"),
+    (lambda key: vi.infer(lambda: numpyro.sample("x", dist.Normal(), obs=1.0), key=key), "goes in vi.LogDensity"),
+    (lambda key: vi.infer(vi.LogDensity(lambda x: -(x**2), jnp.zeros(2)), key=key), r"real scalar, got float64\[2\]"),
+    (lambda key: vi.infer(vi.LogDensity(lambda x: 1j * x[0], jnp.zeros(2)), key=key), r"got complex128\[\]"),
     (lambda key: vi.infer(vi.LogDensity(lambda x: -x.sum(), jnp.zeros(2)), X, key=key), "arguments are for NumPyro"),
     (lambda key: vi.LogDensity(jnp.sum, jnp.arange(3)), "init: expected floats"),
+    (lambda key: vi.LogDensity(jnp.sum, jnp.zeros(0)), r"init: expected floats.* got \['float64\[0\]'\]"),
     (lambda key: vi.infer(normal_mean, X, num_restarts=0, key=key), "num_restarts must be at least 1"),
     (lambda key: vi.infer(normal_mean, X, elbo_tol=0, key=key), "elbo_tol must be positive"),
+    (lambda key: vi.infer(normal_mean, X, elbo_tol=np.nan, key=key), "elbo_tol must be positive"),
 ])  # fmt: skip
 def test_errors(call, message):
     with pytest.raises(vi.InputError, match=message):

@@ -66,6 +66,8 @@ def test_errors():
         vi.infer_local(lg.model(), X, start="priors", key=KEY)
     with pytest.raises(vi.InputError, match="elbo_tol must be positive"):
         vi.infer_local(lg.model(), X, elbo_tol=0.0, key=KEY)
+    with pytest.raises(vi.InputError, match="max_draws must be at least 64, got 32"):
+        vi.infer_local(lg.model(), X, max_draws=32, key=KEY)
     discrete = vi.VAE(
         prior=vd.Independent(vd.Bernoulli(logits=jnp.zeros(2)), 1),
         encoder=lg.model().encoder,

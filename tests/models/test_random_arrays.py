@@ -119,12 +119,13 @@ def test_outputs_have_the_distribution_of_those_of_drawn_weights(name, estimator
 
 
 def test_what_is_drawn_for_what():
-    def found(name):
+    def found(name, wrapped=lambda network: network):
         network, q, x = parts(name)
-        return plan(network, q.loc, x, "local").ways
+        return plan(wrapped(network), q.loc, x, "local").ways
 
     ways = {name: eqx.filter_eval_shape(found, name) for name in NETWORKS}
     assert set(ways["dense"]) == set(ways["ours"]) == {"local"}
+    assert set(eqx.filter_eval_shape(found, "ours", jax.checkpoint)) == {"local"}
     assert ways["convolution"] == ("datum", "datum", "local", "local")  # kernel, its bias; the dense layer
     assert ways["recurrent"][-2:] == ("local", "local")
     assert set(ways["recurrent"][:-2]) == set(ways["attention"]) == {"datum"}

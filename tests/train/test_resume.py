@@ -280,6 +280,7 @@ def test_a_fault_at_every_write_fsync_and_rename_in_turn(tmp_path):
     [
         ({"x": 1 - X}, "data"),
         ({"x": X[:-1]}, "data"),
+        ({"validation": 1 - HELD_OUT}, "validation"),
         ({"key": jax.random.key(4)}, "key"),
         ({"batch_size": 9}, "batch_size"),
         ({"optimizer": make_optimizer("sgd", learning_rate=1e-2)}, "optimizer"),

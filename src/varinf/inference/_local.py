@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from varinf import data
-from varinf._checks import known
+from varinf._checks import at_least_one, known
 from varinf._compiled import compiled
 from varinf.errors import InputError
 from varinf.evaluate import RowBlock, observed, padded_blocks, prior_of
@@ -124,8 +124,11 @@ def infer_local(
             vectors of real numbers.
     """
     known("start", start, ("encoder", "prior"))
-    if elbo_tol <= 0:
+    if not elbo_tol > 0:
         raise InputError(f"elbo_tol must be positive, got {elbo_tol:g}")
+    if max_draws < _GROWTH * _CHUNK:
+        raise InputError(f"max_draws must be at least {_GROWTH * _CHUNK}, got {max_draws}: it takes two stages to tell")
+    at_least_one("max_steps", max_steps)
     source, prior = data.source(x), prior_of(model)
     if prior.is_discrete or len(prior.event_shape) != 1:
         raise InputError(f"expected latents that are vectors of real numbers, got a prior {type(prior).__name__}")

@@ -39,7 +39,6 @@ def results(run: Run, outcome: Outcome) -> dict[str, Any]:
         "steps": fit.steps,
         "epochs": len(fit.history.get("elbo", [])),
         "stop_reason": fit.stop_reason,
-        "monte_carlo_kl": list(fit.monte_carlo),
     }
 
 

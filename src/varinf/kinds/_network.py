@@ -17,7 +17,6 @@ from varinf.evaluate import RowBlock, observed, row_blocks
 from varinf.kinds._kind import AbstractKind, RunData, Target, one_spec
 from varinf.objectives import Request
 
-_READ = 4096  # rows at a time
 _BOUND_ROWS, _BOUND_DRAWS = 512, 16
 _WAYS = {
     "local": "drawn through the outputs of their layers",
@@ -106,9 +105,8 @@ class AbstractNetwork(AbstractKind):
         num_samples: int,
         key: PRNGKeyArray,
     ) -> dict[str, Any]:
-        reconstruction, kl = _bound(model, source, cast(Target, target).num_rows, key=key)
         x, y = pairs(source)
-        figures = {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl, "num_samples": num_samples}
+        figures = _bound(model, source, cast(Target, target).num_rows, key=key) | {"num_samples": num_samples}
         return figures | self.figures(model, x, y, num_samples=num_samples, key=key)
 
     def _paired(self, source: data.Source, target: Target) -> data.Paired:
@@ -165,23 +163,25 @@ def _refuse_empty(labels: np.ndarray, what: str) -> None:
         )
 
 
-def _bound(
-    model: models.BayesianNetwork, source: data.Source, num_rows: int, *, key: PRNGKeyArray
-) -> tuple[float, float]:
-    """E[ln p(y | x, w)] averaged over rows, and the KL of the weights for each of the rows that were trained on."""
-    reconstructions, kl = [], 0.0
+def _bound(model: models.BayesianNetwork, source: data.Source, num_rows: int, *, key: PRNGKeyArray) -> dict[str, Any]:
+    """E[ln p(y | x, w)] averaged over rows, the KL of the weights for each of the rows that were trained on, and the
+    elbo; with what of the KL is averaged over draws."""
+    reconstructions, exact, estimated = [], dict[str, Array](), dict[str, Array]()
     for block in row_blocks(model, source, min(_BOUND_ROWS, len(source))):
-        reconstruction, of_weights = _terms(model, block, key)
+        reconstruction, exact, estimated = _terms(model, block, key)
         reconstructions.append(np.asarray(reconstruction)[: int(block.count)])
-        kl = float(of_weights) / num_rows
-    return float(np.concatenate(reconstructions).mean(dtype=np.float64)), kl
+    kl = float(sum((exact | estimated).values())) / num_rows
+    reconstruction = float(np.concatenate(reconstructions).mean(dtype=np.float64))
+    return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl, "monte_carlo_kl": list(estimated)}
 
 
 @compiled
-def _terms(model: models.BayesianNetwork, block: RowBlock, key: PRNGKeyArray) -> tuple[Array, Array]:
+def _terms(
+    model: models.BayesianNetwork, block: RowBlock, key: PRNGKeyArray
+) -> tuple[Array, dict[str, Array], dict[str, Array]]:
     request = Request(_BOUND_DRAWS, closed_form_kl=True, stop_posterior=False)
     batch = observed(model, block, key=key)
     terms = model.score(batch, model.draw(batch, request, key=key), request)
-    (latent,) = terms.latents
-    kl = latent.log_ratio.mean() if latent.kl is None else latent.kl.sum()
-    return terms.log_likelihood.mean(0), kl
+    exact = {latent.name: latent.kl.sum() for latent in terms.latents if latent.kl is not None}
+    estimated = {latent.name: latent.log_ratio.mean() for latent in terms.latents if latent.kl is None}
+    return terms.log_likelihood.mean(0), exact, estimated

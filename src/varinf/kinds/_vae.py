@@ -56,6 +56,7 @@ class VAEKind(AbstractKind):
             "elbo": float(bound.elbo.mean()),
             "reconstruction": float(bound.reconstruction.mean()),
             "kl": float(bound.kl.mean()),
+            "monte_carlo_kl": list(bound.monte_carlo),
             "log_likelihood": float(estimate.value.mean()),
             # of the mean over rows: the rows' own spread, in which that of the draws is contained
             "log_likelihood_stderr": float(estimate.value.std(ddof=min(1, count - 1)) / count**0.5),

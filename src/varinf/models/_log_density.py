@@ -28,10 +28,10 @@ class LogDensity(AbstractTarget):
         self.fn = fn
         self.init = jax.tree.map(jnp.asarray, init)
         leaves = jax.tree.leaves(self.init)
-        if not leaves or not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
-            raise InputError(
-                f"init: expected floats, an array or a tree of arrays, got {[str(leaf.dtype) for leaf in leaves]}"
-            )
+        floats = all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves)
+        if not floats or not sum(leaf.size for leaf in leaves):
+            came = [f"{leaf.dtype}{list(leaf.shape)}" for leaf in leaves]
+            raise InputError(f"init: expected floats, an array or a tree of arrays, got {came}")
 
     @property
     def start(self) -> Float[Array, " dim"]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -39,8 +39,8 @@ class LogDensity(AbstractTarget):
 
     def log_density(self, z: Float[Array, " dim"]) -> Float[Array, ""]:
         value = jnp.asarray(self.fn(self.constrain(z)))
-        if value.shape != ():
-            raise InputError(f"expected the log density to be a scalar, got an array of shape {value.shape}")
+        if value.shape != () or not jnp.issubdtype(value.dtype, jnp.floating):
+            raise InputError(f"expected the log density to be a real scalar, got {value.dtype}{list(value.shape)}")
         return value
 
     def constrain(self, z: Float[Array, " dim"]) -> Any:

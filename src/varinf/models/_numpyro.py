@@ -59,7 +59,7 @@ class NumpyroModel(AbstractTarget):
             if site["type"] == "param":
                 raise InputError(f"site {name!r} is a param, which has no posterior; give it a prior with sample")
         if not self.sites:
-            raise InputError("the model has no continuous latent site to infer")
+            raise InputError("the model has no continuous latent site to infer; a log density goes in vi.LogDensity")
 
     @property
     def start(self) -> Float[Array, " dim"]:  # pyright: ignore[reportIncompatibleVariableOverride]

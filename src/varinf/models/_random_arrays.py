@@ -291,7 +291,7 @@ def _back(out_spec: Sequence[int]) -> tuple[int, ...]:
     return tuple(here[axis] for axis in range(len(out_spec)))
 
 
-_INLINED = ("jit", "pjit", "closed_call", "checkpoint")
+_INLINED = ("jit", "closed_call", "remat2")
 _MOVES = ("reshape", "transpose", "squeeze", "expand_dims", "broadcast_in_dim", "rev", "slice", "copy")
 _RULES: dict[str, Callable[[Any, list[Any], Noise], Any]] = {
     **dict.fromkeys((*_MOVES, "convert_element_type"), _move),

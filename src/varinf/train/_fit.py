@@ -130,10 +130,13 @@ def fit(
         raise InputError(f"epochs must not be negative, got {epochs}")
     summary = data.summarize(source) if summary is None else summary
     model.observation.check(summary)
+    fingerprints = {"data": [part.fingerprint for part in jax.tree.leaves(summary)]}
     if held_out is not None:
         if held_out.spec != source.spec:
             raise InputError(f"the validation data have rows of {held_out.spec}, the training data of {source.spec}")
-        model.observation.check(data.summarize(held_out))
+        held_out_summary = data.summarize(held_out)
+        model.observation.check(held_out_summary)
+        fingerprints["validation"] = [part.fingerprint for part in jax.tree.leaves(held_out_summary)]
         if per_row(model):
             raise InputError(
                 "a per-datum posterior knows only the rows that it is fitted to, and no others that are held out as "
@@ -152,9 +155,8 @@ def fit(
 
     outlined = outline(problem, next(_in_order(feed)), start)
 
-    fingerprint = [s.fingerprint for s in jax.tree.leaves(summary)]
     kept = None if checkpoints is None else Checkpoints(checkpoints)
-    identity = {} if kept is None else _identity(problem, fingerprint, feed.batch_size, start)
+    identity = {} if kept is None else _identity(problem, fingerprints, feed.batch_size, start)
     progress = Progress(start, feed.num_batches, kept, checkpoint_seconds, patience, objective.bound, identity)
     progress.resume()
 
@@ -206,13 +208,13 @@ def _feeds(
     return feed, None if held_out is None else Feed(held_out, model.observation, width, width, most_bytes)
 
 
-def _identity(problem: Problem, fingerprint: Any, batch_size: int, start: State) -> dict[str, Any]:
+def _identity(problem: Problem, fingerprints: dict[str, Any], batch_size: int, start: State) -> dict[str, Any]:
     """What must be the same for a fit to go on from a checkpoint, as JSON has it."""
     # a learning rate, a schedule's length, ...: what an optimiser's state holds beside arrays like the parameters
     numbers = {name: float(array) for name, array in named_arrays(start.opt_state).items() if array.ndim == 0}
     return {
+        **fingerprints,
         "key": _key_data(problem.key).tolist(),
-        "data": fingerprint,
         "batch_size": batch_size,
         "objective": [_words(problem.objective), _numbers(problem.objective)],
         "model": [_words(eqx.combine(start.params, problem.fixed)), _numbers(problem.fixed)],
