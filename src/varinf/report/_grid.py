@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 
 from varinf.report._sheet import MARGIN, Sheet
-from varinf.report._tiles import Limits, resized, tile, tiling, visible
+from varinf.report._tiles import Limits, as_tiles, tile, tiling
 
 
 def grid(images: np.ndarray, path: str | Path, *, limits: Limits, columns: int | None = None) -> Path:
@@ -17,7 +17,7 @@ def grid(images: np.ndarray, path: str | Path, *, limits: Limits, columns: int |
     """
     most = tiling(images.shape[1:]).columns
     columns = min(columns or max(1, round(len(images) ** 0.5)), len(images), most)
-    shown = resized(visible(images, limits))
+    shown = as_tiles(images, limits)
     missing = -len(shown) % columns
     shown = np.concatenate([shown, np.full((missing, *shown.shape[1:]), 255, np.uint8)])
     sheet = Sheet()

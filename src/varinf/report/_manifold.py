@@ -7,7 +7,7 @@ from varinf.evaluate import decode, event_shape
 from varinf.report._latents import at_sigmas, latent_dim, quantiles
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._style import FAINT
-from varinf.report._tiles import Limits, mean_range, resized, tile, tiling, visible
+from varinf.report._tiles import Limits, as_tiles, mean_range, tile, tiling
 
 
 def manifold(model: Any, path: str | Path, *, limits: Limits | None = None) -> Path:
@@ -43,5 +43,5 @@ def manifold_pixels(model: Any, limits: Limits | None, side: int = 1000) -> np.n
     count = max(5, min(18, side // max(size.width, size.height)))
     across, up = np.meshgrid(quantiles(count), quantiles(count)[::-1])
     means = decode(model, at_sigmas(model, np.stack([across, up], -1).reshape(-1, 2)))
-    tiles = resized(visible(means, mean_range(model, limits, means)), side // count - 1)
+    tiles = as_tiles(means, mean_range(model, limits, means), side // count - 1)
     return tile(tiles.reshape(count, count, *tiles.shape[1:]), gap=1)

@@ -5,7 +5,7 @@ import numpy as np
 
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._style import FAINT
-from varinf.report._tiles import Limits, resized, tile, tiling, value_range, visible
+from varinf.report._tiles import Limits, as_tiles, tile, tiling, value_range
 
 _MOST = 8
 
@@ -28,11 +28,11 @@ def progress(snapshots: Sequence[tuple[int, np.ndarray]], path: str | Path, *, l
     sheet, left, top = Sheet(), MARGIN + 96, MARGIN + TITLE_HEIGHT
     sheet.title("Samples during training: means of p(x | z) at the same z")
     for epoch, images in (snapshots[i] for i in evenly_in_log([epoch for epoch, _ in snapshots])):
-        tiles = resized(visible(images[: size.columns], limits))
+        tiles = as_tiles(images[: size.columns], limits)
         sheet.label(f"epoch {epoch}", left - 10, top + size.height / 2, colour=FAINT)
         _, bottom = sheet.image(tile(tiles[None]), left, top)
         top = bottom + 2
-    return sheet.save(path, min_width=520)
+    return sheet.save(path)
 
 
 def evenly_in_log(epochs: Sequence[int], most: int = _MOST) -> list[int]:

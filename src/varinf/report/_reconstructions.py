@@ -8,7 +8,7 @@ from varinf.evaluate import decode, encode
 from varinf.report._columns import column_axes
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._style import FAINT, HAIR, SINGLE, save, span
-from varinf.report._tiles import Limits, data_range, mean_range, resized, tile, tiling, visible
+from varinf.report._tiles import Limits, as_tiles, data_range, mean_range, tile, tiling
 
 
 def reconstructions(
@@ -39,7 +39,7 @@ def reconstructions(
     count = min(len(rows), pairs * size.columns)
     chosen = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
     means = decode(model, encode(model, chosen).means)
-    both = [_tiles(chosen, limits), _tiles(means, mean_range(model, limits, means))]
+    both = [as_tiles(chosen, limits), as_tiles(means, mean_range(model, limits, means))]
     sheet, left, top = Sheet(), MARGIN + 118, MARGIN + TITLE_HEIGHT
     sheet.title("Data and their reconstructions")
     for start in range(0, count, size.columns):
@@ -49,11 +49,7 @@ def reconstructions(
             _, bottom = sheet.image(tile(line[None]), left, top)
             top = bottom + 2
         top += 14
-    return sheet.save(path, min_width=440)
-
-
-def _tiles(images: np.ndarray, limits: Limits) -> np.ndarray:
-    return resized(visible(images, limits))
+    return sheet.save(path)
 
 
 def _table(model: Any, rows: np.ndarray, path: str | Path, columns: Sequence[str] | None) -> Path:

@@ -10,7 +10,7 @@ from varinf.report._columns import column_axes
 from varinf.report._latents import sample
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._style import DATA, MODEL, save, set_legend, span
-from varinf.report._tiles import Limits, data_range, mean_range, resized, tile, tiling, visible
+from varinf.report._tiles import Limits, as_tiles, data_range, mean_range, tile, tiling
 
 
 def samples(
@@ -48,18 +48,15 @@ def samples(
     aside = max(1, size.columns - across)
     means, draws = sample(model, across * down, key=key)
     stored = data_range(model, draws) if limits is None else limits
-    mean_tiles = _tiles(means, mean_range(model, stored, means)).reshape(down, across, size.height, size.width, 3)
-    draw_tiles = _tiles(draws, mean_range(model, stored, draws)).reshape(mean_tiles.shape)[:, :aside]
+    mean_tiles = as_tiles(means, mean_range(model, stored, means)).reshape(down, across, size.height, size.width, 3)
+    draw_tiles = as_tiles(draws, mean_range(model, stored, draws)).reshape(mean_tiles.shape)[:, :aside]
     sheet, top = Sheet(), MARGIN + TITLE_HEIGHT
-    sheet.title("Means of p(x | z), z from the prior")
+    words = sheet.title("Means of p(x | z), z from the prior")
     right, _ = sheet.image(tile(mean_tiles), MARGIN, top)
-    sheet.title("Draws from p(x | z), same z", left=right + 30)
-    sheet.image(tile(draw_tiles), right + 30, top)
+    left = max(right, words) + 30
+    sheet.title("Draws from p(x | z), same z", left=left)
+    sheet.image(tile(draw_tiles), left, top)
     return sheet.save(path)
-
-
-def _tiles(images: np.ndarray, limits: Limits) -> np.ndarray:
-    return resized(visible(images, limits))
 
 
 def _table(

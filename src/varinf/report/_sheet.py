@@ -1,10 +1,11 @@
 """A picture made of blocks of pixels and lines of text, each block shown pixel for pixel."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 
-from varinf.report._style import INK, LABEL, TITLE, Block, new_figure, save, write
+from varinf.report._style import INK, LABEL, TITLE, Block, new_figure, save, text_width, write
 
 MARGIN = 24
 TITLE_HEIGHT = 40
@@ -16,25 +17,29 @@ class Sheet:
     def __init__(self):
         self._blocks: list[Block] = []
         self._texts: list[tuple[float, float, str, dict]] = []
+        self._right = 0.0  # end of all words
 
     def image(self, block: np.ndarray, left: int, top: int) -> tuple[int, int]:
         """Put `[height, width, 3]` there; gives back where its right and lower ends are."""
         self._blocks.append((block, left, top))
         return left + block.shape[1], top + block.shape[0]
 
-    def title(self, text: str, left: int = MARGIN) -> None:
-        """A line at the top."""
+    def title(self, text: str, left: int = MARGIN) -> int:
+        """A line at the top; gives back where its right end is."""
         self._texts.append((left, MARGIN + 6, text, {"size": TITLE, "colour": INK, "va": "center"}))
+        right = left + math.ceil(text_width(text, TITLE))
+        self._right = max(self._right, right)
+        return right
 
-    def label(
-        self, text: str, x: float, y: float, *, align: str = "right", size: float = LABEL, colour: str = INK
-    ) -> None:
+    def label(self, text: str, x: float, y: float, *, align: str = "right", colour: str = INK) -> None:
         """A few words, centred in height on y."""
-        self._texts.append((x, y, text, {"size": size, "colour": colour, "va": "center", "ha": align}))
+        self._texts.append((x, y, text, {"size": LABEL, "colour": colour, "va": "center", "ha": align}))
+        if align == "left":
+            self._right = max(self._right, x + text_width(text, LABEL))
 
-    def save(self, path: str | Path, *, min_width: int = 0, bottom: int = 0) -> Path:
-        """Write the sheet as a PNG, at least so wide, with so much more room below."""
-        width = max(MARGIN + max(left + block.shape[1] for block, left, _ in self._blocks), min_width)
+    def save(self, path: str | Path, *, bottom: int = 0) -> Path:
+        """Write the sheet as a PNG, with so much more room below."""
+        width = MARGIN + max(self._right, *(left + block.shape[1] for block, left, _ in self._blocks))
         height = MARGIN + bottom + max(top + block.shape[0] for block, _, top in self._blocks)
         figure = new_figure(width, height)
         for x, y, text, rest in self._texts:

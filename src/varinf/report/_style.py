@@ -15,6 +15,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.text import Text
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import ArrayLike
 
@@ -62,11 +63,10 @@ def class_colours(count: int) -> list[str]:
     return [f"#{_TOL[i]}" for i in _CHOICE.get(count, range(count))]
 
 
-def darker(colour: str, share: float = 0.35) -> str:
-    """A colour with so much black in it, fit for letters."""
+def darker(colour: str) -> str:
+    """A colour with a third of black in it, fit for letters."""
     red, green, blue = to_rgb(colour)
-    light = 1 - share
-    return to_hex((light * red, light * green, light * blue))
+    return to_hex((0.65 * red, 0.65 * green, 0.65 * blue))
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -126,6 +126,11 @@ def write(
     """Text at a place in pixels from the figure's upper left corner; never read as mathematics."""
     width, height = figure.get_size_inches() * DPI
     return figure.text(left / width, 1 - top / height, text, fontsize=size, color=colour, parse_math=False, **rest)
+
+
+def text_width(text: str, size: float) -> float:
+    """How many pixels a line of text takes."""
+    return TextPath((0, 0), text, size=size * DPI / 72).get_extents().xmax
 
 
 def set_legend(owner: Axes | Figure, handles: Sequence, names: Sequence[str], **rest) -> None:

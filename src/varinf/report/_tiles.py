@@ -69,7 +69,7 @@ def mean_range(model: Any, limits: Limits | None, means: np.ndarray) -> Limits:
 
 
 def visible(images: np.ndarray, limits: Limits) -> np.ndarray:
-    """Images `[..., h, w]` or `[..., h, w, c]` (see `rank`) as `[n, h, w, 3]` in bytes; of c other than 3, the first.
+    """Images `[..., h, w]` or `[..., h, w, c]` as `[n, h, w, 3]` in bytes; of c other than 3, the first.
 
     Args:
         images: `[n, h, w]` or `[n, h, w, c]`.
@@ -86,6 +86,11 @@ def visible(images: np.ndarray, limits: Limits) -> np.ndarray:
     return np.broadcast_to(levels, (*levels.shape[:-1], 3))
 
 
+def as_tiles(images: np.ndarray, limits: Limits, target: int = TARGET) -> np.ndarray:
+    """Images `[n, h, w]` or `[n, h, w, c]` as tiles `[n, height, width, 3]`; see `visible` and `resized`."""
+    return resized(visible(images, limits), target)
+
+
 def resized(images: np.ndarray, target: int = TARGET) -> np.ndarray:
     """Images `[n, h, w, 3]` with each pixel repeated until the longer side is about `target`.
 
@@ -95,10 +100,10 @@ def resized(images: np.ndarray, target: int = TARGET) -> np.ndarray:
     return _shrunk(images, by) if by > 1 else images.repeat(times, axis=1).repeat(times, axis=2)
 
 
-def tile(images: np.ndarray, gap: int = GAP, colour: int = 255) -> np.ndarray:
+def tile(images: np.ndarray, gap: int = GAP) -> np.ndarray:
     """Images `[rows, columns, h, w, 3]` as one `[height, width, 3]`, with gaps between but not around them."""
     rows, columns, height, width, channels = images.shape
-    sheet = np.full((rows, height + gap, columns, width + gap, channels), colour, np.uint8)
+    sheet = np.full((rows, height + gap, columns, width + gap, channels), 255, np.uint8)
     sheet[:, :height, :, :width] = images.transpose(0, 2, 1, 3, 4)
     sheet = sheet.reshape(rows * (height + gap), columns * (width + gap), channels)
     return sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap]

@@ -7,7 +7,7 @@ from varinf.evaluate import Codes, decode, encode, event_shape
 from varinf.report._latents import at_sigmas
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._style import FAINT
-from varinf.report._tiles import Limits, mean_range, resized, tile, tiling, visible
+from varinf.report._tiles import Limits, as_tiles, mean_range, tile, tiling
 
 ACTIVE = 0.01
 _LINES = 10
@@ -44,7 +44,7 @@ def draw_traversals(model: Any, encoded: Codes, path: str | Path, limits: Limits
     sigmas = np.zeros((len(chosen), len(steps), len(activity)))
     sigmas[np.arange(len(chosen)), :, chosen] = steps
     means = decode(model, at_sigmas(model, sigmas.reshape(-1, len(activity))))
-    tiles = resized(visible(means, mean_range(model, limits, means)))
+    tiles = as_tiles(means, mean_range(model, limits, means))
     tiles = tiles.reshape(len(chosen), len(steps), *tiles.shape[1:])
     height, width = tiles.shape[2:4]
 

@@ -7,7 +7,7 @@ from varinf._checks import at_least_one
 from varinf.errors import InputError
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._style import FAINT, HELD_OUT, INK
-from varinf.report._tiles import Limits, resized, tile, tiling, value_range, visible
+from varinf.report._tiles import Limits, as_tiles, tile, tiling, value_range
 
 _LINE = 22  # pixels from one line of words under a tile to the next
 _LETTER = 10  # the width of a letter in pixels
@@ -58,7 +58,7 @@ def uncertain_inputs(
     size = tiling(rows.shape[1:], width=1240)
     lines = -(-len(chosen) // size.columns)
     columns = -(-len(chosen) // lines)
-    tiles = resized(visible(rows[chosen], value_range(rows) if limits is None else limits))
+    tiles = as_tiles(rows[chosen], value_range(rows) if limits is None else limits)
     wrong = labels["given"] != labels["predicted"] if len(labels) == 2 else np.zeros(len(rows), bool)
 
     sheet, left, top = Sheet(), MARGIN + 100, MARGIN + TITLE_HEIGHT
@@ -76,7 +76,7 @@ def uncertain_inputs(
                 colour = HELD_OUT if name == "predicted" and wrong[i] else INK
                 sheet.label(text, x, bottom - 8, align="center", colour=colour)
         top = bottom + 18
-    return sheet.save(path, min_width=760, bottom=_LINE * (len(labels) + 1))
+    return sheet.save(path, bottom=_LINE * (len(labels) + 1))
 
 
 def _name(label: object, width: int) -> str:

@@ -129,15 +129,14 @@ class Feed:
 
 
 class Limit:
-    """How many batches a compiled call should have to take about `seconds`, learnt from those before it."""
+    """How many batches a compiled call should have to take about half a second, learnt from those before it."""
 
-    def __init__(self, seconds: float = 0.5):
-        self._seconds = seconds
+    def __init__(self):
         self.batches = 4
 
     def learn(self, batches: int, seconds: float) -> None:
         """Take note of a call's length."""
-        wanted = int(batches * self._seconds / max(seconds, 1e-6))
+        wanted = int(batches * 0.5 / max(seconds, 1e-6))
         self.batches = max(1, min(MAX_BATCHES, wanted, 8 * batches))
 
 
