@@ -1,5 +1,6 @@
 """Whatever is wrong with what was asked or given: one line, exit code 2, and nothing left behind."""
 
+import gc
 import gzip
 import json
 import os
@@ -495,6 +496,25 @@ def test_an_interrupt_says_how_to_go_on(varinf, tiny, tmp_path, monkeypatch, num
     assert (code, err) == (130, ["varinf: interrupted; go on with: varinf fit --resume run"])
     assert signal.getsignal(number) == before
     assert varinf("fit", "--resume", "run")[0] == 0
+
+
+def test_an_interrupt_that_python_drops_is_raised_again(varinf, finished, monkeypatch):
+    """As what is raised in JAX's callback of the garbage collector is."""
+    (finished / "results.json").unlink()
+
+    def stop(phase, _):
+        gc.callbacks.remove(stop)
+        signal.raise_signal(signal.SIGTERM)
+
+    def tidy(_):
+        gc.callbacks.append(stop)
+        gc.collect()
+        time.sleep(5)
+
+    monkeypatch.setattr("varinf.run.Run.tidy", tidy)
+    began = time.monotonic()
+    assert varinf("fit", "--resume", "run")[::2] == (130, ["varinf: interrupted; go on with: varinf fit --resume run"])
+    assert time.monotonic() - began < 4
 
 
 def test_an_interrupt_before_there_is_a_run(varinf, tmp_path, monkeypatch):
