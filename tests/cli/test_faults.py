@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from varinf.cli import main
+
 
 def listing(folder: Path) -> dict[str, bytes | None]:
     """All that is in a folder."""
@@ -523,6 +525,16 @@ def test_an_interrupt_before_there_is_a_run(varinf, tmp_path, monkeypatch):
     code, _, err = varinf("fit", "x.npy")
     assert (code, err) == (130, ["varinf: interrupted"])
     assert sorted(listing(tmp_path)) == ["x.npy"]
+
+
+def test_an_interrupt_ends_the_process_before_python_does(capsys, monkeypatch):
+    """XLA's threads may be at work, and do not outlive the interpreter."""
+    said = []
+    monkeypatch.setattr(os, "_exit", lambda code: said.append((code, capsys.readouterr().err)))
+    monkeypatch.setattr(sys, "argv", ["varinf", "data"])
+    interrupt_at(monkeypatch, "varinf.data.known", signal.SIGTERM)
+    main()
+    assert said == [(130, "varinf: interrupted\n")]
 
 
 def test_two_processes_on_one_run(varinf, finished):

@@ -1,5 +1,6 @@
 """From arguments to an exit code: 0 done, 1 a fault of ours, 2 a fault in what was asked or given, 130 interrupted."""
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,12 @@ from varinf.errors import InputError, NonFiniteError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code."""
+    """Run a command; the exit code.
+
+    Args:
+        arguments: of the command; None for those of the process, which ends here where it is interrupted.
+    """
+    is_process = arguments is None
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with signals(), _warnings():
@@ -32,7 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _complain(_words(error), 2)
     except (Interrupted, KeyboardInterrupt, Abort) as error:
-        return _complain("; ".join(["interrupted", *_notes(error)]), 130)
+        code = _complain("; ".join(["interrupted", *_notes(error)]), 130)
+        if is_process:
+            # not by Python's own end, which work of XLA's that still goes on can crash, and a source's hold up
+            _silence()
+            os._exit(code)
+        return code
     except Exception as error:
         # Typer's own complaints (an unknown option, a missing argument) know their words.
         words = getattr(error, "format_message", None)
