@@ -28,29 +28,42 @@ def begin(options: dict[str, Any], settings: Path | None, out: Path | None, *, o
 
 def carry_out(run: Run, *, new: bool) -> None:
     """Fit, evaluate, draw and print. A new run that fails before its first checkpoint leaves nothing behind."""
-    with _last_words(run, new=new), run.lock():
+    with run.lock():
         if run.finished:
             run.supersede()
             print(results_text(run.results()))
             print(f"This run has ended already; it is in {run.path}")
             return
-        began = time.monotonic()
-        run.tidy()
-        with progress_bar() as bar:
-            from varinf import job
+        with _last_words(run, new=new):
+            results = _results(run)
+    print(f"\n{results_text(results)}")
+    print(f"stopped            {results['stop_reason']}, {results['steps']:,} steps")
+    print(f"time               {seconds_text(results['seconds'])}")
+    print(f"run                {run.path}")
 
-            outcome = job.fit_run(run, say=lambda line: print(f"chosen: {line}"), progress=bar.move)
-            bar.phase("evaluating")
-            results = job.results(run, outcome)
-            bar.phase("drawing")
-            _draw(run, outcome)
-        results["seconds"] = time.monotonic() - began
-        run.write_results(results)
-        run.supersede()
-        print(f"\n{results_text(results)}")
-        print(f"stopped            {results['stop_reason']}, {results['steps']:,} steps")
-        print(f"time               {seconds_text(results['seconds'])}")
-        print(f"run                {run.path}")
+
+def _results(run: Run) -> dict[str, Any]:
+    """What a run comes to, once all of it is on disk."""
+    began = time.monotonic()
+    run.tidy()
+    with progress_bar() as bar:
+        from varinf import job
+
+        outcome = job.fit_run(run, say=_say, progress=bar.move)
+        bar.phase("evaluating")
+        results = job.results(run, outcome)
+        bar.phase("drawing")
+        _draw(run, outcome)
+    results["seconds"] = time.monotonic() - began
+    run.write_results(results)
+    run.supersede()
+    return results
+
+
+def _say(line: str) -> None:
+    """Print what was chosen. Where it cannot be, the fit goes on: what it came to is then not printed either."""
+    with contextlib.suppress(OSError):
+        print(f"chosen: {line}")
 
 
 @contextlib.contextmanager
