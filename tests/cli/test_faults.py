@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import pytest
 from PIL import Image
 
 from varinf.cli import main
+from varinf.errors import InputError
 
 
 def listing(folder: Path) -> dict[str, bytes | None]:
@@ -539,12 +541,18 @@ def test_an_interrupt_ends_the_process_before_python_does(capsys, monkeypatch):
 
 def test_two_processes_on_one_run(varinf, finished):
     (finished / "results.json").unlink()
+    shutil.rmtree(finished / "checkpoints")  # without which a new run that fails is removed
     hold = "import fcntl, sys; f = open('run/settings.toml'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()
         before = listing(finished.parent)
         assert_fault(varinf("fit", "--resume", "run"), "another process is at work on run")
         assert_fault(varinf("fit", "images.npy", "--out", "run", "--overwrite"), "another process is at work on run")
+        from varinf.cli._session import carry_out
+        from varinf.run import Run
+
+        with pytest.raises(InputError, match="another process is at work on run"):
+            carry_out(Run.open(Path("run")), new=True)
         assert listing(finished.parent) == before
         other.communicate(b"\n")
 
@@ -569,6 +577,26 @@ def test_output_onto_a_full_disk(finished, environment):
     with open("/dev/full", "w") as full:
         done = subprocess.run(INFO, stdout=full, stderr=subprocess.PIPE, env=environment, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "varinf: no space left on device\n")
+
+
+def test_a_fit_whose_output_cannot_be_written_is_kept(varinf, tiny, monkeypatch):
+    class Full(StringIO):
+        def write(self, _):
+            raise OSError(28, "No space left on device")
+
+    np.save("x.npy", GREY)
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert varinf("fit", "x.npy", *tiny, "--out", "run")[::2] == (2, ["varinf: no space left on device"])
+    assert Path("run/results.json").exists()
+
+
+def test_a_stream_that_is_closed(varinf, tiny, monkeypatch):
+    np.save("x.npy", GREY)
+    for name in ("stdin", "stdout"):
+        monkeypatch.setattr(sys, name, None)
+    assert varinf("fit", "x.npy", *tiny, "--out", "run")[::2] == (0, [])
+    with sys.stdin, sys.stdout:
+        assert sys.stdout.name == os.devnull
 
 
 def test_the_main_thread_alone_takes_signals(varinf):

@@ -4,7 +4,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from typer import Abort
@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     is_process = arguments is None
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _open_streams()
     try:
         with signals(), _warnings():
             # a newcomer who gives no command asks for help, and that is no fault
@@ -54,12 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _silence()
 
 
+def _open_streams() -> None:
+    """Put nothing in the place of a stream that is closed: without one libraries fail, and files get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+
+
 @contextmanager
 def _warnings() -> Iterator[None]:
     """Warnings are a line each, without the place in the code that they come from."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        print(f"varinf: warning: {_one_line(str(message))}", file=sys.stderr)
+        _tell(f"warning: {_one_line(str(message))}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show
@@ -80,8 +88,14 @@ def _notes(error: BaseException) -> list[str]:
 
 def _complain(message: str, code: int) -> int:
     line = _one_line(message)
-    print(f"varinf: {line[:1].lower() + line[1:] if line[:2].istitle() else line}", file=sys.stderr)
+    _tell(line[:1].lower() + line[1:] if line[:2].istitle() else line)
     return code
+
+
+def _tell(line: str) -> None:
+    """Say a line on the standard error, if there is room."""
+    with suppress(OSError):
+        print(f"varinf: {line}", file=sys.stderr)
 
 
 def _one_line(message: str) -> str:
@@ -90,7 +104,8 @@ def _one_line(message: str) -> str:
 
 def _silence() -> None:
     """Where what was printed cannot be written, let Python end without a complaint of its own."""
-    try:
-        print(end="", flush=True)
-    except OSError:
-        sys.stdout = None
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except OSError:
+            setattr(sys, name, None)
