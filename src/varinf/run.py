@@ -15,6 +15,10 @@ from varinf.config import Settings, dump_settings, load_settings
 from varinf.errors import InputError
 
 
+class LockedError(InputError):
+    """Another process is at work on a run."""
+
+
 class Run:
     """A directory with a run's settings, metrics, checkpoints, model and pictures.
 
@@ -85,13 +89,13 @@ class Run:
         """Let no other process work on this run meanwhile. The lock ends with the process, however that ends.
 
         Raises:
-            InputError: another is at work.
+            LockedError: another is at work.
         """
         with open(self.path / "settings.toml", "rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise InputError(f"another process is at work on {self.path}; wait for it, or stop it") from None
+                raise LockedError(f"another process is at work on {self.path}; wait for it, or stop it") from None
             yield
 
     @property

@@ -12,7 +12,7 @@ from varinf.cli._signals import Interrupted
 from varinf.config import make_settings
 from varinf.data import known
 from varinf.errors import InputError, NonFiniteError
-from varinf.run import Run
+from varinf.run import LockedError, Run
 
 if TYPE_CHECKING:
     from varinf.job import Outcome
@@ -28,14 +28,14 @@ def begin(options: dict[str, Any], settings: Path | None, out: Path | None, *, o
 
 def carry_out(run: Run, *, new: bool) -> None:
     """Fit, evaluate, draw and print. A new run that fails before its first checkpoint leaves nothing behind."""
-    with run.lock():
-        if run.finished:
-            run.supersede()
-            print(results_text(run.results()))
-            print(f"This run has ended already; it is in {run.path}")
-            return
-        with _last_words(run, new=new):
-            results = _results(run)
+    with _last_words(run, new=new), run.lock():
+        ended = run.finished
+        results = run.results() if ended else _results(run)
+        run.supersede()
+    if ended:
+        print(results_text(results))
+        print(f"This run has ended already; it is in {run.path}")
+        return
     print(f"\n{results_text(results)}")
     print(f"stopped            {results['stop_reason']}, {results['steps']:,} steps")
     print(f"time               {seconds_text(results['seconds'])}")
@@ -56,7 +56,6 @@ def _results(run: Run) -> dict[str, Any]:
         _draw(run, outcome)
     results["seconds"] = time.monotonic() - began
     run.write_results(results)
-    run.supersede()
     return results
 
 
@@ -75,6 +74,8 @@ def _last_words(run: Run, *, new: bool) -> Iterator[None]:
     except (Interrupted, KeyboardInterrupt) as error:
         error.add_note(go_on)
         raise
+    except LockedError:
+        raise  # the run is another process's
     except (InputError, NonFiniteError, OSError) as error:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(run.path)
