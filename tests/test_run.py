@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,48 @@ def test_an_empty_folder_will_do_and_a_full_one_not():
         Run.create(Path("full"), SETTINGS)
     with pytest.raises(InputError, match="exists"):
         Run.create(Path("empty"), SETTINGS)
+
+
+def test_a_link_is_followed():
+    Path("empty").mkdir()
+    Path("link").symlink_to("empty")
+    Run.create(Path("link"), SETTINGS).discard()
+    assert names() == ["empty", "link"]
+    Run.create(Path("link"), SETTINGS).write_results({"old": True})
+    for finish in (Run.discard, Run.supersede):
+        made = Run.create(Path("link"), SETTINGS, overwrite=True)
+        assert not Run.open(Path("link")).finished
+        finish(made)
+    assert names() == ["empty", "empty/settings.toml", "link"]
+    assert Path("link").is_symlink()
+
+
+def test_a_name_too_long_is_told_as_it_was_given():
+    for length in (246, 255):
+        with pytest.raises(InputError, match=f"^x+: expected a name of at most 245 bytes, got {length};"):
+            Run.create(Path("x" * length), SETTINGS)
+    made = Run.create(Path("x" * 245), SETTINGS)
+    Run.create(made.path, SETTINGS, overwrite=True).discard()
+
+
+def test_runs_begun_in_one_second_get_a_name_each(monkeypatch):
+    """Also of one that takes the name in the moment before this one does."""
+    monkeypatch.setattr(time, "strftime", lambda _: "now")
+    mkdir = Path.mkdir
+
+    def late(path, *arguments, **options):
+        if path == Path("runs/digits-now"):
+            monkeypatch.setattr(Path, "mkdir", mkdir)
+            mkdir(path)
+        mkdir(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", late)
+    made = Run.create(None, SETTINGS)
+    assert names("runs") == ["digits-now", "digits-now-2", "digits-now-2/settings.toml"]
+    made.discard()
+    Path("runs/digits-now").rmdir()
+    Run.create(None, SETTINGS).discard()
+    assert names() == ["runs"]
 
 
 def test_the_current_folder_can_be_a_run(tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -13,6 +14,9 @@ from typing import Any
 from varinf._files import DamagedFileError, sync_folder, write_file
 from varinf.config import Settings, dump_settings, load_settings
 from varinf.errors import InputError
+
+_RUNS = Path("runs")
+_LONGEST_NAME = 255 - len("..replaced")  # of a file system's 255 bytes
 
 
 class LockedError(InputError):
@@ -31,13 +35,14 @@ class Run:
         self.path, self.settings = path, settings
         self._lines: int | None = None
         self._made: list[Path] = []
+        self._was_empty = False
 
     @classmethod
     def create(cls, path: Path | None, settings: Settings, *, overwrite: bool = False) -> "Run":
         """A new directory with settings in it; at any moment there is a whole one at the path, or none.
 
         Args:
-            path: where; None for runs/DATA-TIME. An empty folder will do.
+            path: where; None for runs/DATA-TIME. An empty folder will do, and a link to one or to a run is followed.
             settings: of the run.
             overwrite: put an earlier run of that name aside; `discard` brings it back, `supersede` removes it.
 
@@ -45,7 +50,13 @@ class Run:
             InputError: there is something at the path already.
             OSError: it cannot be made.
         """
-        path = _new_name(Path(settings.data.source).stem) if path is None else _named(path)
+        if path is None:
+            made = _missing(_RUNS)
+            path = _new_folder(Path(settings.data.source).stem)
+            made.insert(0, path)
+        else:
+            path = _named(path)
+            made = _missing(path.parent)
         run = cls(path, settings)
         _restore(path)
         empty = path.is_dir() and not any(path.iterdir())
@@ -57,7 +68,7 @@ class Run:
                 f"{path} exists; go on with it by --resume {path}, replace it with --overwrite, or take another --out"
             )
         content = dump_settings(settings)
-        run._made = _missing(path.parent)
+        run._made, run._was_empty = made, empty
         try:
             run._begin(content, empty=empty, taken=taken)
         except BaseException as error:
@@ -188,6 +199,8 @@ class Run:
     def discard(self) -> None:
         """Take back what `create` did."""
         _remove(self.path)
+        if self._was_empty:
+            self.path.mkdir()
         _restore(self.path)
         _remove_empty(self._made)
 
@@ -237,8 +250,17 @@ def _beside(path: Path, what: str) -> Path:
 
 
 def _named(path: Path) -> Path:
-    """A path that ends in a name, so that something can be put beside it."""
-    return path if path.name not in ("", "..") else Path(os.path.abspath(path))
+    """A path that ends in a name, so that something can be put beside it; of a link, where it leads.
+
+    Raises:
+        InputError: the name is so long that what is put beside it could have none.
+    """
+    if path.is_symlink() or path.name in ("", ".."):
+        path = Path(os.path.realpath(path))
+    length = len(os.fsencode(path.name))
+    if length > _LONGEST_NAME:
+        raise InputError(f"{path}: expected a name of at most {_LONGEST_NAME} bytes, got {length}; take a shorter one")
+    return path
 
 
 def _restore(path: Path) -> None:
@@ -278,7 +300,15 @@ def _whole_lines(path: Path) -> list[bytes]:
     return lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
 
 
-def _new_name(data: str) -> Path:
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    names = [f"{data}-{stamp}", *(f"{data}-{stamp}-{i}" for i in range(2, 1000))]
-    return next(Path("runs") / name for name in names if not (Path("runs") / name).exists())
+def _new_folder(data: str) -> Path:
+    """An empty folder in runs/, named by the data and the time, that no other process was given."""
+    name = f"{data}-{time.strftime('%Y%m%d-%H%M%S')}"
+    path = _RUNS / name
+    _RUNS.mkdir(exist_ok=True)
+    for number in itertools.count(2):
+        try:
+            path.mkdir(parents=True)
+            break
+        except FileExistsError:
+            path = _RUNS / f"{name}-{number}"
+    return path

@@ -605,14 +605,3 @@ def test_the_main_thread_alone_takes_signals(varinf):
     thread.start()
     thread.join()
     assert codes == [2]
-
-
-def test_a_pause_between_runs_of_one_second_is_not_needed(varinf, tmp_path, monkeypatch):
-    """Two runs begun in one second get two names."""
-    monkeypatch.setattr(time, "strftime", lambda _: "now")
-    np.save("x.npy", GREY)
-    Path("runs/x-now").mkdir(parents=True)
-    from varinf.config import make_settings
-    from varinf.run import Run
-
-    assert Run.create(None, make_settings({"source": "x.npy"})).path == Path("runs/x-now-2")
