@@ -15,7 +15,7 @@ FORMAT = 1
 
 
 class DamagedFileError(InputError):
-    """A file of varinf's that is incomplete, changed, or of a version that is not known."""
+    """A file of varinf's that is incomplete or changed."""
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -78,7 +78,8 @@ def read_arrays(stem: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """What `write_arrays` wrote: the arrays, and the JSON.
 
     Raises:
-        DamagedFileError: missing, changed, or of a newer format; one line says which.
+        DamagedFileError: missing or changed; one line says which.
+        InputError: of a newer format.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -94,7 +95,7 @@ def read_arrays(stem: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if not isinstance(head, dict) or not isinstance(head.get("format"), int):
         raise DamagedFileError(f"{path} is no file of varinf's: it names no format")
     if head["format"] > FORMAT:
-        raise DamagedFileError(
+        raise InputError(
             f"{path} has format {head['format']}, written by a newer varinf; this one reads up to {FORMAT}: upgrade"
         )
     meta = {name: value for name, value in head.items() if name != "sha256"}

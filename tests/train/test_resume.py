@@ -189,6 +189,16 @@ def test_when_all_are_damaged_the_fit_begins_anew_and_keeps_its_own(tmp_path, wh
     assert_same(fit(tmp_path), whole)
 
 
+def test_checkpoints_of_a_newer_format_are_refused_and_kept(tmp_path):
+    fit(tmp_path, epochs=1)
+    path = max(tmp_path.glob("*.json"))
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(vi.InputError, match="written by a newer varinf"):
+        fit(tmp_path)
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_three_are_kept_and_nothing_half_made(tmp_path):
     (tmp_path / "step-0000000001.safetensors").write_bytes(b"of a run that was killed")
     (tmp_path / ".step-0000000002.json.tmp").write_bytes(b"of a run that was killed")

@@ -39,7 +39,11 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
 
     def newest(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """The newest state that is whole, or None. One that is damaged is passed over with a warning."""
+        """The newest state that is whole, or None. One that is damaged is passed over with a warning.
+
+        Raises:
+            InputError: one of a newer varinf's, which is not damaged and is not to be written over.
+        """
         for step in reversed(self._steps()):
             try:
                 return read_arrays(self.folder / f"step-{step:010d}")

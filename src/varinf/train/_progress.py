@@ -144,7 +144,7 @@ class Progress:
         """Go on from the newest checkpoint, if there is one.
 
         Raises:
-            InputError: it is of another fit.
+            InputError: it is of another fit, or of a newer varinf.
         """
         found = None if self._checkpoints is None else self._checkpoints.newest()
         if found is None or self._checkpoints is None:
