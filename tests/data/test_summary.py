@@ -122,18 +122,44 @@ def test_a_tuple_has_a_summary_each():
     assert summaries[1].mean == 24.5
 
 
-def test_a_source_that_breaks_its_word_is_told_so():
-    class Liar:
-        spec = data.Spec((2,), np.dtype(np.uint8), "table")
+class Liar:
+    """A source of three rows, two bytes each, whose `take` gives what it is told to."""
 
-        def __len__(self):
-            return 3
+    def __init__(self, given):
+        self.spec, self.given = data.Spec((2,), np.dtype(np.uint8), "table"), given
 
-        def take(self, rows):
-            return np.zeros((len(rows), 2))
+    def __len__(self):
+        return 3
 
-    with pytest.raises(InputError, match="take gave float64"):
-        data.summarize(Liar())
+    def take(self, _):
+        return self.given
+
+
+BYTES = np.zeros((3, 2), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (BYTES.astype(float), r"float64 of shape \(3, 2\)"),
+        (BYTES[:, :1], r"uint8 of shape \(3, 1\)"),
+        (BYTES[:1], r"uint8 of shape \(1, 2\)"),
+        (BYTES[:0], r"uint8 of shape \(0, 2\)"),
+        (BYTES.tolist(), "list"),
+        (None, "NoneType"),
+        ((BYTES,), "tuple"),
+    ],
+)
+def test_a_source_that_breaks_its_word_is_told_so(given, told):
+    with pytest.raises(InputError, match=rf"expected 3 rows of uint8 and shape \(2,\) .*, its take gave {told}$"):
+        data.summarize(Liar(given))
+    pair = Liar((BYTES, given))
+    pair.spec = (pair.spec, pair.spec)
+    with pytest.raises(InputError, match=f"its take gave {told}$"):
+        data.summarize(pair)
+    for pair.given in (BYTES, (BYTES,)):
+        with pytest.raises(InputError, match="expected a tuple of 2 arrays"):
+            data.summarize(pair)
 
 
 @settings(max_examples=50, deadline=None)

@@ -35,6 +35,24 @@ def assert_same_arrays(one, two):
 # --- rows --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("most_bytes", [0, 1 << 20])
+def test_rows_that_fail_to_come_are_told(most_bytes):
+    """One row in the place of many would be broadcast over them."""
+
+    class Short(data.Subset):
+        def take(self, _):
+            return super().take(np.zeros(1, int))
+
+    with pytest.raises(
+        vi.InputError, match=r"expected \d+ rows of float32 .*, its take gave float32 of shape \(1, 6\)"
+    ):
+        list(
+            Feed(Short(data.source(rows(9)), np.arange(9)), AsGiven(), 3, 3, most_bytes).blocks(
+                lambda _: np.arange(9), 0, 1
+            )
+        )
+
+
 @pytest.mark.parametrize(("n", "batch_size", "width"), [(1, 1, 1), (10, 3, 3), (10, 10, 128), (9, 3, 3), (300, 1, 1)])
 @pytest.mark.parametrize("most_bytes", [0, 1 << 20])
 @pytest.mark.parametrize("first", [0, 1])

@@ -12,6 +12,7 @@ from ._source import Spec as Spec
 from ._source import Subset as Subset
 from ._source import rows_between as rows_between
 from ._source import source as source
+from ._source import take as take
 from ._summary import Summary as Summary
 from ._summary import summarize as summarize
 from ._tables import write_table as write_table

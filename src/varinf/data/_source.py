@@ -122,7 +122,7 @@ class Subset:
         if isinstance(source, Subset):
             source, rows = source.source, source.rows[rows]
         self.source, self.rows = source, rows
-        self.name: str = getattr(source, "name", "the data")
+        self.name = _name(source)
         labels = getattr(source, "labels", None)
         self.labels: np.ndarray | None = None if labels is None else np.asarray(labels)[rows]
 
@@ -154,17 +154,51 @@ def source(x: Any) -> Source:
     """
     if isinstance(x, Source):
         if len(x) == 0:
-            raise InputError(f"{getattr(x, 'name', 'the data')}: expected at least one row, got none")
+            raise InputError(f"{_name(x)}: expected at least one row, got none")
         return x
     return ArraySource(x)
 
 
+def take(source: Source, rows: np.ndarray) -> Rows:
+    """The rows of these numbers, `[len(rows), *shape]` or a tuple of such, as the source's spec promises.
+
+    Raises:
+        InputError: the source, which may be a user's own, gave something else.
+    """
+    taken, spec = source.take(rows), source.spec
+    if isinstance(spec, tuple):
+        if not isinstance(taken, tuple) or len(taken) != len(spec):
+            got = f"a tuple of {len(taken)}" if isinstance(taken, tuple) else type(taken).__name__
+            raise InputError(
+                f"{_name(source)}: expected a tuple of {len(spec)} arrays by the source's spec, its take gave {got}"
+            )
+        for array, one in zip(taken, spec, strict=True):
+            _check_rows(array, one, len(rows), source)
+    else:
+        _check_rows(taken, spec, len(rows), source)
+    return taken
+
+
 def rows_between(source: Source, start: int, stop: int) -> Rows:
-    """The rows from `start` to `stop`, `[stop − start, *shape]` or a tuple of such.
+    """The rows from `start` to `stop`, as `take` gives them.
 
     Without a copy where the source can give them so: not to be written to.
     """
-    return source.read(start, stop) if isinstance(source, ArraySource) else source.take(np.arange(start, stop))
+    return source.read(start, stop) if isinstance(source, ArraySource) else take(source, np.arange(start, stop))
+
+
+def _check_rows(array: Any, spec: Spec, count: int, source: Source) -> None:
+    shape, dtype = getattr(array, "shape", None), getattr(array, "dtype", None)
+    if shape == (count, *spec.shape) and dtype == spec.dtype:
+        return
+    raise InputError(
+        f"{_name(source)}: expected {count} rows of {spec.dtype} and shape {spec.shape} by the source's spec, its take "
+        f"gave {type(array).__name__ if shape is None else f'{dtype} of shape {shape}'}"
+    )
+
+
+def _name(source: Source) -> str:
+    return getattr(source, "name", "the data")
 
 
 def _numbers(given: Any, name: str) -> np.ndarray:

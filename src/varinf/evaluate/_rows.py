@@ -58,7 +58,7 @@ def padded_blocks(
         rows = np.arange(start, start + size)
         count = min(size, len(source) - start)
         rows[count:] = start
-        prepared = model.observation.prepare(source.take(rows))
+        prepared = model.observation.prepare(data.take(source, rows))
         yield RowBlock(*jax.device_put((prepared, numbers[rows], count)))
 
 

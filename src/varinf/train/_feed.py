@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from varinf.data import Source, prefetch, rows_between
+from varinf.data import Source, prefetch, rows_between, take
 from varinf.likelihoods import AbstractObservation
 from varinf.train._step import Block
 
@@ -125,7 +125,7 @@ class Feed:
         return np.concatenate(chosen), np.concatenate(where)
 
     def _take(self, rows: np.ndarray) -> PyTree:
-        return self._observation.prepare(self._source.take(rows))
+        return self._observation.prepare(take(self._source, rows))
 
 
 class Limit:
