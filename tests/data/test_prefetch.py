@@ -1,5 +1,6 @@
 """Reading ahead: in order, not too far, and with no thread left behind."""
 
+import signal
 import threading
 import time
 
@@ -71,6 +72,21 @@ def test_an_interrupt_in_the_consumer_ends_the_thread():
 
     with pytest.raises(KeyboardInterrupt):
         consume()
+    assert wait_until(lambda: not threads())
+
+
+def test_an_interrupt_does_not_wait_for_a_block():
+    comes = threading.Event()
+    blocks = data.prefetch(lambda i: i if i == 0 else comes.wait(5), 3)
+    assert next(blocks) == 0
+    alarm = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        next(blocks)
+    assert time.monotonic() - began < 2
+    signal.signal(signal.SIGALRM, alarm)
+    comes.set()
     assert wait_until(lambda: not threads())
 
 

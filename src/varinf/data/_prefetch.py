@@ -13,7 +13,7 @@ def prefetch(make_block: Callable[[int], T], count: int, depth: int = 2) -> Iter
 
     The thread starts with the first `next` and has ended when the iterator is exhausted or closed, or has
     raised. `make_block` runs at most `depth` blocks ahead of the one in use. What it raises is raised here,
-    in its turn.
+    in its turn. Only an interrupt while a block is waited for leaves the thread behind, to end with that block.
     """
     if depth < 1:
         raise ValueError(f"expected a depth of at least 1, got {depth}")
@@ -32,12 +32,15 @@ def prefetch(make_block: Callable[[int], T], count: int, depth: int = 2) -> Iter
                 done.put((None, error))
                 return
 
-    # A daemon, so that a block that never comes cannot keep an interrupted program alive.
+    # A daemon, and not waited for, so that a block that never comes cannot keep an interrupted program alive.
     thread = threading.Thread(target=work, name="varinf-prefetch", daemon=True)
     thread.start()
+    interrupted = False
     try:
         for _ in range(count):
+            interrupted = True
             block, error = done.get()
+            interrupted = False
             if error is not None:
                 raise error
             room.release()
@@ -46,4 +49,5 @@ def prefetch(make_block: Callable[[int], T], count: int, depth: int = 2) -> Iter
     finally:
         stopped.set()
         room.release()
-        thread.join()
+        if not interrupted:
+            thread.join()
