@@ -94,8 +94,10 @@ def test_a_column_of_labels_that_cannot_be(tmp_path):
             data.open(where, label="kind")
 
 
-def test_a_gzipped_csv(tmp_path):
-    assert rows_of(data.open(csv(tmp_path, gzip.compress(b"a,b\n1,2\n"), "x.csv.gz"))).tolist() == [[1, 2]]
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_gzipped_csv(tmp_path, mark):
+    content = gzip.compress(f"a{mark}b\n1{mark}2\n".encode())
+    assert rows_of(data.open(csv(tmp_path, content, "x.csv.gz"))).tolist() == [[1, 2]]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Tables: CSV and Parquet, read by PyArrow into one matrix of their numeric columns."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,7 @@ def open_csv(path: Path, label: str | None = None) -> ArraySource:
 
         if path.stat().st_size == 0:
             raise InputError(f"{path}: expected a CSV file, got an empty one")
-        plain = not path.name.lower().endswith(".gz")
-        parse = csv.ParseOptions(delimiter=_delimiter(path) if plain else ",")
+        parse = csv.ParseOptions(delimiter=_delimiter(path))
         options = csv.ReadOptions(block_size=_BLOCK)
         table = csv.read_csv(path, parse_options=parse, read_options=options)
         if _are_numbers(table.column_names):
@@ -122,7 +122,8 @@ def _are_numbers(names: list[Any]) -> bool:
 
 
 def _delimiter(path: Path) -> str:
-    with path.open("rb") as file:
+    zipped = path.name.lower().endswith(".gz")
+    with gzip.open(path) if zipped else path.open("rb") as file:
         line = file.readline(1 << 16)
     return next((mark for mark in (",", ";", "\t") if mark.encode() in line), ",")
 
