@@ -1,6 +1,7 @@
 """Sources: what is accepted as rows, and that rows come back as they went in."""
 
 import mmap
+import os
 
 import numpy as np
 import pytest
@@ -70,6 +71,22 @@ def test_a_mapped_array_is_not_resident_and_not_copied(tmp_path, order, dtype):
         assert source.take(np.array([3, 1])).dtype == np.float32
         np.testing.assert_array_equal(source.take(np.array([3, 1])), np.asarray(mapped)[[3, 1]])
         np.testing.assert_array_equal(source.read(1, 4), np.asarray(mapped)[1:4])
+
+
+def test_a_mapped_file_that_is_cut_short_is_told(tmp_path):
+    """Reading it would end the process by SIGBUS."""
+    path = tmp_path / "x.npy"
+    np.save(path, np.zeros((2000, 3)))
+    source = data.open(path)
+    source.take(np.array([1999]))
+    os.truncate(path, 5000)
+    for read in (lambda: source.take(np.array([1999])), lambda: source.read(0, 2000), lambda: data.summarize(source)):
+        with pytest.raises(InputError, match=r"x\.npy: the file was cut short from 48128 to 5000 bytes"):
+            read()
+
+
+def test_mapped_memory_without_a_file_is_rows_too():
+    assert data.source(np.frombuffer(mmap.mmap(-1, 80))).take(np.array([9])) == 0
 
 
 @pytest.mark.parametrize(

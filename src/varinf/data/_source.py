@@ -1,5 +1,6 @@
 """Sources: rows that can be counted, described and taken by number."""
 
+import math
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,7 +86,8 @@ class ArraySource:
         lengths = [len(array) for array in self._arrays]
         if len(set(lengths)) > 1:
             raise InputError(f"{name}: expected arrays of equal length, got {lengths} rows")
-        self.resident = not any(_is_mapped(array) for array in self._arrays)
+        self._file_sizes = [_file_size(array) for array in self._arrays]
+        self.resident = all(_map_of(array) is None for array in self._arrays)
         specs = tuple(_spec(array, columns, max_value) for array in self._arrays)
         self.spec: Spec | tuple[Spec, ...] = specs if self._tuple else specs[0]
         if columns is not None and specs[0].shape != (len(columns),):
@@ -98,12 +100,31 @@ class ArraySource:
         return len(self._arrays[0])
 
     def take(self, rows: np.ndarray) -> Rows:
-        """A copy of the rows of these numbers, in this order: `[len(rows), *shape]`, or a tuple of such."""
+        """A copy of the rows of these numbers, in this order: `[len(rows), *shape]`, or a tuple of such.
+
+        Raises:
+            InputError: the file that they are in was cut short.
+        """
+        self._check_files()
         return self._pack(_gather(array, rows) for array in self._arrays)
 
     def read(self, start: int, stop: int) -> Rows:
-        """The rows from `start` to `stop`, without a copy where the array allows it; not to be written to."""
+        """The rows from `start` to `stop`, without a copy where the array allows it; not to be written to.
+
+        Raises:
+            InputError: the file that they are in was cut short.
+        """
+        self._check_files()
         return self._pack(array[start:stop].astype(_native(array.dtype), copy=False) for array in self._arrays)
+
+    def _check_files(self) -> None:
+        """Mapped memory that its file no longer reaches to ends the process where it is read."""
+        for array, size in zip(self._arrays, self._file_sizes, strict=True):
+            if (left := _file_size(array)) < size:
+                raise InputError(
+                    f"{self.name}: the file was cut short from {size} to {left} bytes while it was read; "
+                    "leave it as it is until the end"
+                )
 
     def _pack(self, blocks: Any) -> Rows:
         blocks = tuple(blocks)
@@ -220,7 +241,7 @@ def _numbers(given: Any, name: str) -> np.ndarray:
     if array.size == 0:
         raise InputError(f"{name}: expected rows with values in them, got rows of shape {array.shape[1:]}")
     # A mapped array is converted block by block as it is read; one in memory now, once.
-    return array if _is_mapped(array) else array.astype(_native(array.dtype), copy=False)
+    return array if _map_of(array) is not None else array.astype(_native(array.dtype), copy=False)
 
 
 def _spec(array: np.ndarray, columns: Sequence[str] | None, max_value: float | None) -> Spec:
@@ -241,9 +262,17 @@ def _native(dtype: np.dtype) -> np.dtype:
     return dtype if dtype.isnative else dtype.newbyteorder("=")
 
 
-def _is_mapped(array: Any) -> bool:
-    while array is not None:
-        if isinstance(array, np.memmap | mmap.mmap):
-            return True
+def _map_of(array: Any) -> mmap.mmap | None:
+    """The mapped memory that an array is in, or None."""
+    while array is not None and not isinstance(array, mmap.mmap):
         array = array.obj if isinstance(array, memoryview) else getattr(array, "base", None)
-    return False
+    return array
+
+
+def _file_size(array: np.ndarray) -> float:
+    """The bytes of the file that an array is mapped from; of one without a file no limit."""
+    mapped = _map_of(array)
+    try:
+        return math.inf if mapped is None else mapped.size()
+    except OSError:
+        return math.inf
