@@ -123,10 +123,15 @@ def _objective(settings: Settings, choice: Choice, count: int) -> objectives.Abs
 
 
 def _tempered(objective: ObjectiveSettings) -> dict[str, str]:
-    """What is to be said of a KL that is weighted."""
-    if objective.beta == 1:
-        return {}
-    return {"KL": f"weighted by {objective.beta:g} in the loss (tempered), by 1 in the elbo"}
+    """What is to be said of a KL that is not in the loss as it is in the elbo."""
+    said = {}
+    if objective.beta != 1:
+        said["KL"] = f"weighted by {objective.beta:g} in the loss (tempered), by 1 in the elbo"
+    if objective.beta_warmup:
+        said["beta warm-up"] = f"the KL's weight in the loss rises from 0 over the first {objective.beta_warmup} epochs"
+    if objective.free_bits:
+        said["free bits"] = f"a part of a code's KL below {objective.free_bits:g} nats counts as that in the loss"
+    return said
 
 
 def _takers(option: str) -> list[str]:
