@@ -50,6 +50,7 @@ class Run:
             InputError: there is something at the path already.
             OSError: it cannot be made.
         """
+        content = dump_settings(settings)
         if path is None:
             made = _missing(_RUNS)
             path = _new_folder(Path(settings.data.source).stem)
@@ -67,7 +68,6 @@ class Run:
             raise InputError(
                 f"{path} exists; go on with it by --resume {path}, replace it with --overwrite, or take another --out"
             )
-        content = dump_settings(settings)
         run._made, run._was_empty = made, empty
         try:
             run._begin(content, empty=empty, taken=taken)
