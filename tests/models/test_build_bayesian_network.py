@@ -129,6 +129,17 @@ def test_an_image_is_standardised_as_a_whole_and_convolutions_do():
     assert model.predict(images, num_samples=2, key=KEY).mean.shape == (20, 3)
 
 
+def test_rows_of_another_shape_are_refused_and_never_spread_out():
+    model, ensemble = built("gaussian"), vi.Ensemble.build(num_members=2, event_shape=X.shape[1:], key=KEY)
+    for call in (
+        lambda: vi.fit(model, (X[:, :1], Y["gaussian"]), key=KEY),
+        lambda: model.predict(X[:, :1], key=KEY),
+        lambda: ensemble.predict(X[:, :1], key=KEY),
+    ):
+        with pytest.raises(InputError, match=rf"expected rows of shape \({X.shape[1]},\), got \(1,\);"):
+            call()
+
+
 @pytest.mark.parametrize(
     ("options", "phrase"),
     [

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 
@@ -85,6 +86,27 @@ def test_every_likelihood_with_every_shape(likelihood, shape):
     # draws are such as the model takes
     draws = eqx.filter_jit(lambda model: model.sample(50, key=KEY))(model)
     model.observation.check(summarize(source(np.asarray(draws))))
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 3, 2)])
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_rows_of_another_shape_are_refused_and_never_spread_out(likelihood, shape):
+    model, x = build(likelihood, shape)
+    one = x[..., :1]
+    for call in (
+        lambda: model.encode(one),
+        lambda: model.reconstruct(one),
+        lambda: vi.fit(model, one, key=KEY),
+        lambda: vi.evaluate.elbo(model, one, key=KEY),
+        lambda: vi.evaluate.encode(model, one),
+        lambda: vi.infer_local(model, one, key=KEY),
+    ):
+        with pytest.raises(vi.InputError, match=re.escape(f"expected rows of shape {shape}, got {one.shape[1:]};")):
+            call()
+    with pytest.raises(vi.InputError, match=re.escape(f"expected one array, of rows of shape {shape}, got several")):
+        vi.fit(model, (x, x[..., 0]), key=KEY)
+    with pytest.raises(vi.InputError, match=r"expected codes of shape \(2,\), as the prior's are, got \(5,\)"):
+        model.decode(np.zeros((3, 5)))
 
 
 @pytest.mark.parametrize(("likelihood", "slack"), [(name, 1e-3) for name in LIKELIHOODS])

@@ -36,7 +36,8 @@ class Bernoulli(AbstractLikelihood):
             # a pixel that is never, or always, white gets a thousandth, as Burda et al. do in effect
             mean = np.clip(summary.mean / options.scale, 1e-3, 1 - 1e-3)
             bias = np.log(mean) - np.log1p(-mean)
-        return Parts(cls(way == "none"), Binarized(way, options.scale), identity, event_shape, bias)
+        observation = Binarized(way, options.scale, event_shape=event_shape)
+        return Parts(cls(way == "none"), observation, identity, event_shape, bias)
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         return event_shape

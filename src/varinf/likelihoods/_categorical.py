@@ -38,8 +38,8 @@ class Categorical(AbstractLikelihood):
             # decides and that is flat where the mean lies in the middle.
             share = np.clip(summary.mean / (num_values - 1), 1e-2, 1 - 1e-2)[..., None]
             bias = _log_binomial(num_values) + np.arange(num_values) * (np.log(share) - np.log1p(-share))
-        features = OneHot(num_values)
-        return Parts(cls(num_values), Whole("categorical", num_values - 1), features, (*event_shape, num_values), bias)
+        observation = Whole("categorical", num_values - 1, event_shape=event_shape)
+        return Parts(cls(num_values), observation, OneHot(num_values), (*event_shape, num_values), bias)
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*event_shape, -1 if self.num_values is None else self.num_values)

@@ -19,7 +19,7 @@ class ContinuousBernoulli(AbstractLikelihood):
     @classmethod
     def for_data(cls, event_shape: tuple[int, ...], options: DataOptions, summary: Summary | None) -> Parts:
         bias = None if summary is None else _logit_of_mean(summary.mean / options.scale)
-        return Parts(cls(), Rescaled(options.scale), identity, event_shape, bias)
+        return Parts(cls(), Rescaled(options.scale, event_shape=event_shape), identity, event_shape, bias)
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         return event_shape

@@ -38,7 +38,8 @@ class DiscretizedLogistic(AbstractLikelihood):
             # a logistic's standard deviation is π/√3 of its scale; log(e^s − 1) undoes softplus
             scale = np.maximum(summary.std * (2 / top) * (np.sqrt(3) / np.pi), 0.05)
             bias = np.stack([loc, np.log(np.expm1(scale))], axis=-1)
-        return Parts(cls(num_values), Whole("discretized_logistic", top), Centered(float(top)), event_shape, bias)
+        observation = Whole("discretized_logistic", top, event_shape=event_shape)
+        return Parts(cls(num_values), observation, Centered(float(top)), event_shape, bias)
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*event_shape, 2)

@@ -42,7 +42,7 @@ class NegativeBinomial(AbstractLikelihood):
     def for_data(cls, event_shape: tuple[int, ...], options: DataOptions, summary: Summary | None) -> Parts:
         bias = None if summary is None else np.log(np.maximum(summary.mean, 1e-3))
         likelihood = cls(shape=event_shape if len(event_shape) == 1 else ())
-        return Parts(likelihood, Whole("negative_binomial", None), log1p, event_shape, bias)
+        return Parts(likelihood, Whole("negative_binomial", None, event_shape=event_shape), log1p, event_shape, bias)
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         return event_shape

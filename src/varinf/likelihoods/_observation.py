@@ -19,19 +19,51 @@ from varinf.errors import InputError
 
 
 class AbstractObservation(eqx.Module):
-    """The border between stored rows and a model: a check, a step on the host, a step on the device."""
+    """The border between stored rows and a model: a check, a step on the host, a step on the device.
 
-    @abc.abstractmethod
+    Args:
+        event_shape: of a row, where the model is built for one; None takes any.
+    """
+
+    event_shape: tuple[int, ...] | None = eqx.field(static=True, default=None, kw_only=True)
+
     def check(self, summary: Summary | tuple[Summary, ...]) -> None:
         """Refuse data outside what can be observed.
 
         Raises:
             InputError: what was expected, what came, what to do.
         """
+        self._check_shape(None if isinstance(summary, tuple) else (summary.count, *summary.mean.shape))
+        self._check(summary)
+
+    def prepare(self, rows: Any) -> Any:
+        """The rows as they go to the device, worked out in double precision where digits are at stake.
+
+        Raises:
+            InputError: rows of another shape than the model is built for.
+        """
+        self._check_shape(None if isinstance(rows, tuple) else np.shape(rows))
+        return self._prepare(rows)
+
+    def _check_shape(self, shape: tuple[int, ...] | None) -> None:
+        """Refuse another shape of rows, which NumPy might spread out over theirs; None is that of several arrays."""
+        wanted = self.event_shape
+        if wanted is None:
+            return
+        if shape is None:
+            raise InputError(f"expected one array, of rows of shape {wanted}, got several; pass one of them")
+        if shape[max(0, len(shape) - len(wanted)) :] != wanted:  # before it there may be axes of any number
+            raise InputError(
+                f"expected rows of shape {wanted}, got {shape[1:]}; pass such rows, or build a model for these"
+            )
 
     @abc.abstractmethod
-    def prepare(self, rows: Any) -> Any:
-        """The rows as they go to the device, worked out in double precision where digits are at stake."""
+    def _check(self, summary: Any) -> None:
+        """`check`, of rows of the right shape."""
+
+    @abc.abstractmethod
+    def _prepare(self, rows: Any) -> Any:
+        """`prepare`, of rows of the right shape."""
 
     @abc.abstractmethod
     def __call__(self, rows: PyTree[Array], *, key: PRNGKeyArray | None) -> PyTree[Array]:
@@ -46,17 +78,11 @@ class AbstractObservation(eqx.Module):
         """A distribution over observations, as one over rows in the stored units."""
 
 
-class AsGiven(AbstractObservation):
-    """Rows are observed as they are; whole numbers and truth values become floats."""
+class _AbstractOnDevice(AbstractObservation):
+    """Nothing is done on the host, and densities stay those of what is observed."""
 
-    def check(self, summary: Summary) -> None:
-        pass
-
-    def prepare(self, rows: Any) -> Any:
+    def _prepare(self, rows: Any) -> Any:
         return rows
-
-    def __call__(self, rows: PyTree[Array], *, key: PRNGKeyArray | None) -> PyTree[Array]:
-        return jax.tree.map(as_float, rows)
 
     def log_det(self) -> Array:
         return jnp.zeros(())
@@ -65,7 +91,17 @@ class AsGiven(AbstractObservation):
         return p
 
 
-class Binarized(AbstractObservation):
+class AsGiven(_AbstractOnDevice):
+    """Rows are observed as they are; whole numbers and truth values become floats."""
+
+    def _check(self, summary: Summary) -> None:
+        pass
+
+    def __call__(self, rows: PyTree[Array], *, key: PRNGKeyArray | None) -> PyTree[Array]:
+        return jax.tree.map(as_float, rows)
+
+
+class Binarized(_AbstractOnDevice):
     """Pixels as zeros and ones.
 
     Args:
@@ -79,7 +115,7 @@ class Binarized(AbstractObservation):
     way: str = eqx.field(static=True)
     max_value: float = eqx.field(static=True)
 
-    def check(self, summary: Summary) -> None:
+    def _check(self, summary: Summary) -> None:
         low, high = summary.minimum, summary.maximum
         if self.way == "given" and not summary.binary:
             raise InputError(
@@ -93,9 +129,6 @@ class Binarized(AbstractObservation):
                 f"{high:g}; pass scale={high:g}, or likelihood='gaussian'"
             )
 
-    def prepare(self, rows: Any) -> Any:
-        return rows
-
     def __call__(self, rows: Array, *, key: PRNGKeyArray | None) -> Array:
         if self.way == "threshold":
             return as_float(rows > self.max_value / 2)
@@ -106,45 +139,30 @@ class Binarized(AbstractObservation):
             return as_float(uniform(key, grey.shape, grey.dtype) < grey)
         return grey
 
-    def log_det(self) -> Array:
-        return jnp.zeros(())
 
-    def restore(self, p: Distribution) -> Distribution:
-        return p
-
-
-class Rescaled(AbstractObservation):
+class Rescaled(_AbstractOnDevice):
     """Values in [0, max_value], divided by max_value; densities are those of the values in [0, 1]."""
 
     max_value: float = eqx.field(static=True)
 
-    def check(self, summary: Summary) -> None:
+    def _check(self, summary: Summary) -> None:
         if summary.minimum < 0 or summary.maximum > self.max_value:
             raise InputError(
                 f"expected values in [0, {self.max_value:g}] for a continuous Bernoulli likelihood, got values from "
                 f"{summary.minimum:g} to {summary.maximum:g}; pass scale={summary.maximum:g}, or likelihood='gaussian'"
             )
 
-    def prepare(self, rows: Any) -> Any:
-        return rows
-
     def __call__(self, rows: Array, *, key: PRNGKeyArray | None) -> Array:
         return as_float(rows) / self.max_value
 
-    def log_det(self) -> Array:
-        return jnp.zeros(())
 
-    def restore(self, p: Distribution) -> Distribution:
-        return p
-
-
-class Whole(AbstractObservation):
+class Whole(_AbstractOnDevice):
     """Whole numbers from 0 to `max_value`, or to no end where that is None, observed as they are."""
 
     likelihood: str = eqx.field(static=True)
     max_value: int | None = eqx.field(static=True)
 
-    def check(self, summary: Summary) -> None:
+    def _check(self, summary: Summary) -> None:
         low, high = summary.minimum, summary.maximum
         if low < 0 or not summary.whole or (self.max_value is not None and high > self.max_value):
             wanted = "whole numbers from 0" + ("" if self.max_value is None else f" to {self.max_value}")
@@ -154,17 +172,8 @@ class Whole(AbstractObservation):
                 "use likelihood='gaussian', or rescale the data"
             )
 
-    def prepare(self, rows: Any) -> Any:
-        return rows
-
     def __call__(self, rows: Array, *, key: PRNGKeyArray | None) -> Array:
         return as_float(rows)
-
-    def log_det(self) -> Array:
-        return jnp.zeros(())
-
-    def restore(self, p: Distribution) -> Distribution:
-        return p
 
 
 class Standardized(AbstractObservation, Constant):
@@ -190,16 +199,16 @@ class Standardized(AbstractObservation, Constant):
             shift, unit = (summary.mean, summary.std) if columns else (summary.overall_mean, summary.overall_std)
             shift, unit = np.asarray(shift, np.float64), np.asarray(unit, np.float64)
             unit = np.where(unit > 0, unit, 1.0)
-        return cls(shift, unit, math.prod(event_shape))
+        return cls(shift, unit, math.prod(event_shape), event_shape=event_shape)
 
     def standardize(self, rows: Any) -> np.ndarray:
         """Rows on the host, in double precision."""
         return (np.asarray(rows, np.float64) - np.asarray(self.shift)) / np.asarray(self.unit)
 
-    def check(self, summary: Summary) -> None:
+    def _check(self, summary: Summary) -> None:
         pass
 
-    def prepare(self, rows: Any) -> Any:
+    def _prepare(self, rows: Any) -> Any:
         if any(isinstance(value, Tracer) for value in (rows, self.shift, self.unit)):
             # inside a compiled function, in what precision there is
             return as_float((jnp.asarray(rows) - self.shift) / self.unit)

@@ -20,7 +20,7 @@ class Poisson(AbstractLikelihood):
     @classmethod
     def for_data(cls, event_shape: tuple[int, ...], options: DataOptions, summary: Summary | None) -> Parts:
         bias = None if summary is None else np.log(np.maximum(summary.mean, 1e-3))
-        return Parts(cls(), Whole("poisson", None), log1p, event_shape, bias)
+        return Parts(cls(), Whole("poisson", None, event_shape=event_shape), log1p, event_shape, bias)
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         return event_shape

@@ -20,14 +20,14 @@ class Supervised(AbstractObservation):
     x: AbstractObservation = AsGiven()
     y: AbstractObservation = AsGiven()
 
-    def check(self, summary: Summary | tuple[Summary, ...]) -> None:
+    def _check(self, summary: Summary | tuple[Summary, ...]) -> None:
         if not isinstance(summary, tuple) or len(summary) != 2:
             came = f"{len(summary)} arrays" if isinstance(summary, tuple) else "one array"
             raise InputError(f"expected rows (x, y), inputs and their targets, got {came}; pass a tuple of the two")
         self.x.check(summary[0])
         self.y.check(summary[1])
 
-    def prepare(self, rows: Any) -> Any:
+    def _prepare(self, rows: Any) -> Any:
         x, y = rows
         return self.x.prepare(x), self.y.prepare(y)
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.distributions import Distribution
 
 from varinf.distributions import FlowDistribution, NoClosedForm, kl_per_dimension
+from varinf.errors import InputError
 from varinf.likelihoods import AbstractObservation, AsGiven
 from varinf.models._build import build_vae
 from varinf.models._centre import centre
@@ -67,7 +68,10 @@ class VAE(AbstractModel):
 
     def decode(self, z: Float[Array, "*batch dim"]) -> Distribution:
         """p(x | z) in the units of the data."""
-        return self.observation.restore(self.decoder(jnp.asarray(z)))
+        z, shape = jnp.asarray(z), self._prior().event_shape
+        if z.shape[max(0, z.ndim - len(shape)) :] != shape:
+            raise InputError(f"expected codes of shape {shape}, as the prior's are, got {z.shape[1:]}")
+        return self.observation.restore(self.decoder(z))
 
     def reconstruct(self, x: Any) -> Float[Array, "..."]:
         """The mean of p(x | z) at the posterior mean of z, for rows `[batch, *event]`; at its mode if z is discrete."""
