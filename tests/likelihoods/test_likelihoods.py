@@ -233,6 +233,15 @@ def test_grey_targets_are_soft_on_request_alone():
         assert parts.likelihood.soft_targets == soft
 
 
+def test_zeros_and_ones_are_as_they_are_whatever_white_is_said_to_be():
+    rows = np.array([[0.0], [1.0], [1.0]], np.float32)
+    parts = vl.Bernoulli.for_data((1,), DataOptions(255.0), summary(rows))
+    np.testing.assert_array_equal(parts.observation(jnp.asarray(rows), key=None), rows)
+    np.testing.assert_allclose(parts.output_bias, np.log(2), rtol=1e-6)
+    with pytest.raises(vi.InputError, match="expected zeros and ones"):
+        parts.observation.check(summary([0, 255]))
+
+
 @pytest.mark.parametrize(
     ("observation", "values", "message"),
     [

@@ -31,12 +31,13 @@ class Bernoulli(AbstractLikelihood):
     def for_data(cls, event_shape: tuple[int, ...], options: DataOptions, summary: Summary | None) -> Parts:
         way = options.binarize or "given"
         known("binarize", way, ("dynamic", "threshold", "none", "given"))
+        white = 1.0 if way == "given" else options.scale
         bias = None
         if summary is not None:
             # a pixel that is never, or always, white gets a thousandth, as Burda et al. do in effect
-            mean = np.clip(summary.mean / options.scale, 1e-3, 1 - 1e-3)
+            mean = np.clip(summary.mean / white, 1e-3, 1 - 1e-3)
             bias = np.log(mean) - np.log1p(-mean)
-        observation = Binarized(way, options.scale, event_shape=event_shape)
+        observation = Binarized(way, white, event_shape=event_shape)
         return Parts(cls(way == "none"), observation, identity, event_shape, bias)
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
