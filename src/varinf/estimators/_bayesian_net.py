@@ -7,12 +7,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from varinf._checks import at_least_one
-from varinf._tree import named_arrays
 from varinf.data import ArraySource, Summary, summarize
 from varinf.errors import InputError
 from varinf.estimators._defaults import BATCH_SIZE, EPOCHS
 from varinf.estimators._training import SEEDS, TrainedEstimator, sizes
-from varinf.models import BayesianNetwork, Ensemble, Prediction, from_arrays
+from varinf.models import BayesianNetwork, Ensemble, Prediction
 from varinf.objectives import ELBO
 
 
@@ -136,15 +135,3 @@ class BayesianNet(TrainedEstimator):
 
     def _predict_key(self) -> jax.Array:
         return jax.random.key(self._predict_seed)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # what is pickled of the model are named arrays and settings, no code
-        state = cast(dict[str, Any], super().__getstate__())
-        if "model_" in state:
-            state = state | {"model_": {"recipe": self.model_.recipe, "arrays": named_arrays(self.model_)}}
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        if "model_" in state:
-            state = state | {"model_": from_arrays(**state["model_"])}
-        super().__setstate__(state)

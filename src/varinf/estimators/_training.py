@@ -2,16 +2,17 @@
 
 import abc
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 from sklearn.base import BaseEstimator
 
+from varinf._tree import named_arrays
 from varinf.data import Summary
 from varinf.errors import InputError
-from varinf.models import AbstractModel
+from varinf.models import AbstractModel, from_arrays
 from varinf.objectives import AbstractObjective
 from varinf.train import Boundary, fit, make_optimizer
 
@@ -95,6 +96,18 @@ class TrainedEstimator(BaseEstimator, abc.ABC):
         self.loss_ = self.loss_curve_[-1]
         self.n_iter_ = len(self.loss_curve_)
         self.validation_scores_ = done.history.get("validation_elbo")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # what is pickled of the model are named arrays and settings, no code
+        state = cast(dict[str, Any], super().__getstate__())
+        if "model_" in state:
+            state = state | {"model_": {"recipe": self.model_.recipe, "arrays": named_arrays(self.model_)}}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "model_" in state:
+            state = state | {"model_": from_arrays(**state["model_"])}
+        super().__setstate__(state)
 
 
 def sizes(hidden_layer_sizes: int | Sequence[int]) -> tuple[int, ...]:

@@ -9,12 +9,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from varinf import evaluate
 from varinf._checks import at_least_one
-from varinf._tree import named_arrays
 from varinf.data import ArraySource, Summary, summarize
 from varinf.errors import InputError
 from varinf.estimators import _blocks
 from varinf.estimators._training import SEEDS, TrainedEstimator, sizes
-from varinf.models import VAE, from_arrays
+from varinf.models import VAE
 from varinf.objectives import ELBO
 
 _FLOATS = (np.float64, np.float32)
@@ -333,18 +332,6 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
     @property
     def _n_features_out(self) -> int:
         return self.n_components_
-
-    def __getstate__(self) -> dict[str, Any]:
-        # what is pickled of the model are named arrays and settings, no code
-        state = cast(dict[str, Any], super().__getstate__())
-        if "model_" in state:
-            state = state | {"model_": {"recipe": self.model_.recipe, "arrays": named_arrays(self.model_)}}
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        if "model_" in state:
-            state = state | {"model_": from_arrays(**state["model_"])}
-        super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
