@@ -1,3 +1,4 @@
+import copy
 import inspect
 import io
 import pickle
@@ -9,6 +10,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
@@ -272,6 +274,20 @@ def test_a_pickle_holds_arrays_and_settings_and_no_code(fitted, rng):
     ours = {name for name in named if not name.startswith(("numpy.", "copyreg."))}
     assert ours == {f"{type(fitted).__module__}.{type(fitted).__name__}"}
     np.testing.assert_array_equal(numbers(read, X), numbers(fitted, X))
+
+
+def test_a_fit_that_fails_changes_nothing(fitted, rng):
+    # or the old network would answer with the new labels
+    X, y = rows(rng)
+    model = copy.deepcopy(fitted).set_params(learning_rate_init=-1.0)
+    with pytest.raises(InputError, match="learning_rate_init"):
+        model.fit(X[:, :3], np.where(y > 0, 7, 8))
+    np.testing.assert_array_equal(model.predict(X), fitted.predict(X))
+    new = clone(model)
+    with pytest.raises(InputError, match="learning_rate_init"):
+        new.fit(X, y > 0)
+    with pytest.raises(NotFittedError):
+        new.predict(X)
 
 
 def test_constant_columns_and_a_constant_target(fitted, rng):

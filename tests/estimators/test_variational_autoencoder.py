@@ -1,3 +1,4 @@
+import copy
 import io
 import pickle
 import subprocess
@@ -198,6 +199,18 @@ def test_grey_pixels_binarised_as_they_are_visited():
 def test_settings_that_cannot_be(settings, message, rng):
     with pytest.raises(InputError, match=message):
         VariationalAutoencoder(**SMALL | settings).fit(table(rng))
+
+
+def test_a_fit_that_is_interrupted_changes_nothing(fitted, rng, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    model, data = copy.deepcopy(fitted).set_params(n_components=3), table(rng)
+    monkeypatch.setattr("varinf.estimators._training.fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(data[:, :3])
+    np.testing.assert_array_equal(model.transform(data), fitted.transform(data))
+    assert model.n_features_in_ == 4
 
 
 def test_calls_that_cannot_be(fitted, rng):

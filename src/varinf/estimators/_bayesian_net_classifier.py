@@ -177,9 +177,10 @@ class BayesianNetClassifier(ClassifierMixin, BayesianNet):
         NonFiniteError
             The loss became infinite or not a number: lower `learning_rate_init`.
         """
-        X, y = validate_data(self, X, y, dtype="numeric")
-        self.classes_, codes = _classes(y)
-        self._fit(X, codes, "categorical", len(self.classes_))
+        with self._whole_or_not_at_all():
+            X, y = validate_data(self, X, y, dtype="numeric")
+            self.classes_, codes = _classes(y)
+            self._fit(X, codes, "categorical", len(self.classes_))
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -195,13 +195,14 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
         NonFiniteError
             The loss became infinite or not a number: lower `learning_rate_init`.
         """
-        NUMBER_LIKELIHOODS.check(self.likelihood)
-        X, y = validate_data(self, X, y, dtype="numeric", multi_output=True, y_numeric=True, ensure_min_samples=2)
-        if y.ndim > 2:
-            raise InputError(f"expected y of shape (n_samples,) or (n_samples, n_outputs), got {y.shape}")
-        # one output is a number, however it came; predictions come as y did
-        self._fit(X, y.ravel() if y.shape[1:] == (1,) else y, self.likelihood, None)
-        self._target_shape = y.shape[1:]
+        with self._whole_or_not_at_all():
+            NUMBER_LIKELIHOODS.check(self.likelihood)
+            X, y = validate_data(self, X, y, dtype="numeric", multi_output=True, y_numeric=True, ensure_min_samples=2)
+            if y.ndim > 2:
+                raise InputError(f"expected y of shape (n_samples,) or (n_samples, n_outputs), got {y.shape}")
+            # one output is a number, however it came; predictions come as y did
+            self._fit(X, y.ravel() if y.shape[1:] == (1,) else y, self.likelihood, None)
+            self._target_shape = y.shape[1:]
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,8 @@
 """How the training parameters that all estimators share become a fit."""
 
 import abc
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import jax
@@ -30,6 +31,17 @@ class TrainedEstimator(BaseEstimator, abc.ABC):
     validation_fraction: float
     n_iter_no_change: int
     verbose: bool
+
+    @contextlib.contextmanager
+    def _whole_or_not_at_all(self) -> Iterator[None]:
+        """Around a fit: where it fails, the estimator is as it was, and no old model answers with new labels."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
 
     def _check_training(self) -> None:
         """Refuse parameters that no one further in would refuse in these names."""

@@ -196,24 +196,25 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
         NonFiniteError
             The loss became infinite or not a number: lower `learning_rate_init`.
         """
-        X = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
-        self._check()
-        random = check_random_state(self.random_state)
-        build_seed, fit_seed, score_seed = random.randint(SEEDS, size=3).tolist()
-        rows, held_out = self._split(X, random)
-        n_components = X.shape[1] if self.n_components is None else int(self.n_components)
-        summary = _summary(rows)
-        self._train(
-            self._build(rows, n_components, summary, build_seed),
-            rows,
-            held_out,
-            objective=ELBO(self.num_samples, self.beta),
-            epochs=self.max_iter,
-            summary=summary,
-            key=jax.random.key(fit_seed),
-        )
-        self.n_components_ = n_components
-        self._score_seed = score_seed
+        with self._whole_or_not_at_all():
+            X = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
+            self._check()
+            random = check_random_state(self.random_state)
+            build_seed, fit_seed, score_seed = random.randint(SEEDS, size=3).tolist()
+            rows, held_out = self._split(X, random)
+            n_components = X.shape[1] if self.n_components is None else int(self.n_components)
+            summary = _summary(rows)
+            self._train(
+                self._build(rows, n_components, summary, build_seed),
+                rows,
+                held_out,
+                objective=ELBO(self.num_samples, self.beta),
+                epochs=self.max_iter,
+                summary=summary,
+                key=jax.random.key(fit_seed),
+            )
+            self.n_components_ = n_components
+            self._score_seed = score_seed
         return self
 
     def transform(self, X: Any) -> np.ndarray:
