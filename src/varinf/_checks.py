@@ -1,16 +1,45 @@
 """What is checked in more than one room. Each gives back what it was given, or raises an `InputError`."""
 
 import difflib
+import operator
 from collections.abc import Iterable
+from numbers import Real
+from typing import Any
 
 from varinf.errors import InputError
 
 
-def at_least_one(name: str, value: int) -> int:
-    """`value`, or an `InputError` if it is less than one."""
-    if value < 1:
+def whole(name: str, value: Any) -> int:
+    """`value`, of any type of whole numbers; or an `InputError`: a fraction is never cut off."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InputError(f"{name} must be a whole number, got {value!r}") from None
+
+
+def at_least_one(name: str, value: Any) -> int:
+    """`value`, or an `InputError` if it is no whole number or less than one."""
+    if whole(name, value) < 1:
         raise InputError(f"{name} must be at least 1, got {value}")
-    return value
+    return whole(name, value)
+
+
+def sizes(name: str, values: Any) -> tuple[int, ...]:
+    """`values`, or an `InputError` if they are not whole numbers, or one of them is less than one."""
+    try:
+        found = tuple(operator.index(value) for value in values)
+    except TypeError:
+        raise InputError(f"{name} must be a tuple of whole numbers, got {values!r}") from None
+    if not all(size >= 1 for size in found):
+        raise InputError(f"{name} must be at least 1 each, got {found}")
+    return found
+
+
+def number(name: str, value: Any) -> float:
+    """`value`, or an `InputError` if it is no real number."""
+    if not isinstance(value, Real):
+        raise InputError(f"{name} must be a number, got {value!r}")
+    return float(value)
 
 
 def known(kind: str, name: str, names: Iterable[str]) -> str:
@@ -18,6 +47,6 @@ def known(kind: str, name: str, names: Iterable[str]) -> str:
     names = list(names)
     if name in names:
         return name
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) if isinstance(name, str) else []
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise InputError(f"unknown {kind} {name!r}; known: {', '.join(names)}.{hint}")

@@ -190,6 +190,24 @@ def test_grey_pixels_binarised_as_they_are_visited():
         ({"solver": "adm"}, "Did you mean 'adam'"),
         ({"posterior": "mean"}, "unknown posterior"),
         ({"learning_rate": "cosin"}, "Did you mean 'cosine'"),
+        ({"learning_rate": "step"}, "unknown learning_rate 'step'"),
+        ({"learning_rate": None}, "unknown learning_rate None; known: .*linear.$"),
+        ({"solver": "step"}, "unknown solver 'step'"),
+        ({"learning_rate_init": -0.1}, "learning_rate_init must be positive, got -0.1"),
+        ({"learning_rate_init": np.inf}, "learning_rate_init must be positive, got inf"),
+        ({"beta": -1}, "beta must be finite and not negative, got -1"),
+        ({"n_components": 2.9}, "n_components must be a whole number, got 2.9"),
+        ({"n_components": "2"}, "n_components must be a whole number, got '2'"),
+        ({"hidden_layer_sizes": 2.5}, "hidden_layer_sizes must be a tuple of whole numbers"),
+        ({"hidden_layer_sizes": None}, "hidden_layer_sizes must be a tuple of whole numbers"),
+        ({"max_iter": None}, "max_iter must be a whole number, got None"),
+        ({"batch_size": 1.5}, "batch_size must be a whole number, got 1.5"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"num_samples": 1.5}, "num_samples must be a whole number, got 1.5"),
+        ({"n_likelihood_samples": 2.5}, "n_likelihood_samples must be a whole number, got 2.5"),
+        ({"early_stopping": True, "n_iter_no_change": 0}, "n_iter_no_change must be at least 1"),
+        ({"early_stopping": True, "n_iter_no_change": 1.5}, "n_iter_no_change must be a whole number"),
+        ({"early_stopping": True, "validation_fraction": "a"}, "validation_fraction must be a number, got 'a'"),
         ({"n_components": 0}, "n_components must be at least 1"),
         ({"max_iter": 0}, "max_iter must be at least 1"),
         ({"batch_size": "all"}, "batch_size must be 'auto'"),
@@ -220,6 +238,8 @@ def test_calls_that_cannot_be(fitted, rng):
         fitted.inverse_transform(np.zeros((1, 3)))
     with pytest.raises(InputError, match="n_samples must be at least 1"):
         fitted.sample(0)
+    with pytest.raises(InputError, match="n_samples must be a whole number"):
+        fitted.sample(1.5)
 
 
 def test_early_stopping_keeps_the_best_model(rng):

@@ -103,3 +103,5 @@ def test_what_cannot_be_observed_is_refused(binarised):
         vi.evaluate.log_likelihood(vae, x, 10, numbers=np.arange(3), key=KEY)
     with pytest.raises(vi.InputError, match="at least 1"):
         vi.evaluate.log_likelihood(vae, x, 0, key=KEY)
+    with pytest.raises(vi.InputError, match="num_samples must be at least 1"):
+        vi.evaluate.elbo(vae, x, 0, key=KEY)  # or NaN

@@ -186,7 +186,9 @@ def test_no_epochs_is_no_change():
     [
         ({"batch_size": 0}, "batch_size must be from 1 to"),
         ({"batch_size": 21}, "batch_size must be from 1 to"),
+        ({"batch_size": 1.5}, "batch_size must be a whole number, got 1.5"),
         ({"epochs": -1}, "must not be negative"),
+        ({"epochs": 1.5}, "epochs must be a whole number, got 1.5"),
         ({"validation": np.zeros((3, 5), np.float32)}, "validation data have rows of"),
         ({"validation": np.full((3, 6), 0.5, np.float32)}, "expected zeros and ones"),
     ],

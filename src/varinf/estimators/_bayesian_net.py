@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple, cast
 
 import jax
@@ -8,9 +7,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from varinf._checks import at_least_one
 from varinf.data import ArraySource, Summary, summarize
-from varinf.errors import InputError
 from varinf.estimators._defaults import BATCH_SIZE, EPOCHS
-from varinf.estimators._training import SEEDS, TrainedEstimator, sizes
+from varinf.estimators._training import SEEDS, TrainedEstimator
 from varinf.models import BayesianNetwork, Ensemble, Prediction
 from varinf.objectives import ELBO
 
@@ -34,7 +32,6 @@ class BayesianNet(TrainedEstimator):
 
     _steps: ClassVar[int]  # of a fit where `max_iter` is None, about
 
-    hidden_layer_sizes: int | Sequence[int]
     activation: str
     prior_scale: float | str
     posterior: str
@@ -68,12 +65,8 @@ class BayesianNet(TrainedEstimator):
         self._check_training()
         at_least_one("n_members", self.n_members)
         at_least_one("n_prediction_samples", self.n_prediction_samples)
-        if not all(size >= 1 for size in sizes(self.hidden_layer_sizes)):
-            raise InputError(f"hidden_layer_sizes must be at least 1 each, got {self.hidden_layer_sizes}")
         if self.max_iter is not None:
             at_least_one("max_iter", self.max_iter)
-        if not self.learning_rate_init > 0:
-            raise InputError(f"learning_rate_init must be positive, got {self.learning_rate_init}")
         random = check_random_state(self.random_state)
         build_seed, fit_seed, predict_seed = random.randint(SEEDS, size=3).tolist()
         rows, held_out = self._split((X, y), random)
@@ -101,7 +94,7 @@ class BayesianNet(TrainedEstimator):
         settings = {
             "event_shape": event_shape,
             "target_shape": target_shape,
-            "hidden": sizes(self.hidden_layer_sizes),
+            "hidden": self._hidden(),
             "activation": self.activation,
             "likelihood": likelihood,
             "num_values": num_values,

@@ -2,6 +2,7 @@
 
 import abc
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -10,12 +11,13 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 from sklearn.base import BaseEstimator
 
+from varinf._checks import at_least_one, known, number, sizes
 from varinf._tree import named_arrays
 from varinf.data import Summary
 from varinf.errors import InputError
 from varinf.models import AbstractModel, from_arrays
 from varinf.objectives import AbstractObjective
-from varinf.train import Boundary, fit, make_optimizer
+from varinf.train import OPTIMIZERS, SCHEDULES, Boundary, fit, make_optimizer
 
 SEEDS = np.iinfo(np.int32).max
 
@@ -23,6 +25,7 @@ SEEDS = np.iinfo(np.int32).max
 class TrainedEstimator(BaseEstimator, abc.ABC):
     """An estimator that is fitted by stochastic gradients; its parameters are described where they are given."""
 
+    hidden_layer_sizes: int | Sequence[int]
     solver: str
     learning_rate: str
     learning_rate_init: float
@@ -45,10 +48,23 @@ class TrainedEstimator(BaseEstimator, abc.ABC):
 
     def _check_training(self) -> None:
         """Refuse parameters that no one further in would refuse in these names."""
-        if self.batch_size != "auto" and (isinstance(self.batch_size, str) or self.batch_size < 1):
+        known("solver", self.solver, OPTIMIZERS)
+        known("learning_rate", self.learning_rate, SCHEDULES)
+        if not 0 < number("learning_rate_init", self.learning_rate_init) < math.inf:
+            raise InputError(f"learning_rate_init must be positive, got {self.learning_rate_init}")
+        if not isinstance(self.batch_size, str):
+            at_least_one("batch_size", self.batch_size)
+        elif self.batch_size != "auto":
             raise InputError(f"batch_size must be 'auto' or at least 1, got {self.batch_size!r}")
-        if self.early_stopping and not 0 < self.validation_fraction < 1:
-            raise InputError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction}")
+        if self.early_stopping:
+            at_least_one("n_iter_no_change", self.n_iter_no_change)
+            if not 0 < number("validation_fraction", self.validation_fraction) < 1:
+                raise InputError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction}")
+
+    def _hidden(self) -> tuple[int, ...]:
+        """The sizes of the hidden layers, of which one may be given as a number."""
+        several = isinstance(self.hidden_layer_sizes, Sequence | np.ndarray)
+        return sizes("hidden_layer_sizes", self.hidden_layer_sizes if several else (self.hidden_layer_sizes,))
 
     @abc.abstractmethod
     def _auto_batch_size(self, n_rows: int) -> int:
@@ -120,12 +136,6 @@ class TrainedEstimator(BaseEstimator, abc.ABC):
         if "model_" in state:
             state = state | {"model_": from_arrays(**state["model_"])}
         super().__setstate__(state)
-
-
-def sizes(hidden_layer_sizes: int | Sequence[int]) -> tuple[int, ...]:
-    """The sizes of hidden layers, of which one may be given as a number."""
-    several = isinstance(hidden_layer_sizes, Sequence | np.ndarray)
-    return tuple(hidden_layer_sizes) if several else (hidden_layer_sizes,)
 
 
 def _count(rows: Any) -> int:

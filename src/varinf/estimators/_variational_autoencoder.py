@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -8,11 +9,11 @@ from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from varinf import evaluate
-from varinf._checks import at_least_one
+from varinf._checks import at_least_one, number
 from varinf.data import ArraySource, Summary, summarize
 from varinf.errors import InputError
 from varinf.estimators import _blocks
-from varinf.estimators._training import SEEDS, TrainedEstimator, sizes
+from varinf.estimators._training import SEEDS, TrainedEstimator
 from varinf.models import VAE
 from varinf.objectives import ELBO
 
@@ -300,6 +301,9 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
         """Refuse parameters that no one further in would refuse in these names."""
         at_least_one("max_iter", self.max_iter)
         at_least_one("n_likelihood_samples", self.n_likelihood_samples)
+        at_least_one("num_samples", self.num_samples)
+        if not 0 <= number("beta", self.beta) < math.inf:
+            raise InputError(f"beta must be finite and not negative, got {self.beta}")
         self._check_training()
         if self.n_components is not None:
             at_least_one("n_components", self.n_components)
@@ -311,7 +315,7 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
         return VAE.build(
             event_shape=rows.shape[1:],
             latent_dim=n_components,
-            hidden=sizes(self.hidden_layer_sizes),
+            hidden=self._hidden(),
             activation=self.activation,
             likelihood=self.likelihood,
             posterior=self.posterior,

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from varinf._checks import known
+from varinf._checks import at_least_one, known
 from varinf.data import Summary
 from varinf.distributions import MultivariateNormalDiag
-from varinf.errors import InputError
 from varinf.likelihoods import LIKELIHOODS, DataOptions
 from varinf.models._decoder import Decoder
-from varinf.networks import ACTIVATIONS, NETWORKS
+from varinf.models._network import checked_network
+from varinf.networks import ACTIVATIONS
 from varinf.posteriors import LOCAL_POSTERIORS
 
 if TYPE_CHECKING:
@@ -66,19 +66,9 @@ def build_vae(
     Raises:
         InputError: an unknown name, or a setting that the others rule out.
     """
-    event_shape = tuple(int(n) for n in event_shape)
+    pair, event_shape, hidden = checked_network(network, event_shape, hidden)
+    latent_dim = at_least_one("latent_dim", latent_dim)
     known("precision", precision, ("float32", "bfloat16"))
-    pair = NETWORKS[network]
-    if len(event_shape) not in pair.event_ranks:
-        raise InputError(
-            f"network {network!r} takes rows of rank {' or '.join(map(str, pair.event_ranks))}, got rows of shape "
-            f"{event_shape}; use network='mlp'"
-        )
-    hidden = tuple(int(n) for n in (pair.hidden if hidden is None else hidden))
-    if min(latent_dim, *event_shape, *hidden) < 1:
-        raise InputError(
-            f"sizes must be at least 1, got event_shape={event_shape}, latent_dim={latent_dim} and hidden={hidden}"
-        )
     options = DataOptions(float(scale), binarize, variance, num_values)
     parts = LIKELIHOODS[likelihood].for_data(event_shape, options, summary)
     rest = {"activation": ACTIVATIONS.check(activation), "dtype": precision}

@@ -11,13 +11,15 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.distributions import Normal
 
+from varinf._checks import sizes
 from varinf._tree import Constant
 from varinf.data import Summary
 from varinf.errors import InputError
 from varinf.likelihoods import LIKELIHOODS, DataOptions, Standardized, Supervised
+from varinf.models._network import checked_network
 from varinf.models._table import WEIGHT_POSTERIORS, WEIGHT_PRIORS
 from varinf.models._weight_prior import AbstractWeightPrior, FanInPrior
-from varinf.networks import ACTIVATIONS, NETWORKS, NetworkPair
+from varinf.networks import ACTIVATIONS, NetworkPair
 
 if TYPE_CHECKING:
     from varinf.models._bayesian_network import BayesianNetwork
@@ -86,18 +88,8 @@ def build_bayesian_network(
     Raises:
         InputError: an unknown name, or a setting that the others rule out.
     """
-    event_shape, target_shape = tuple(map(int, event_shape)), tuple(map(int, target_shape))
-    pair = NETWORKS[network]
-    if len(event_shape) not in pair.event_ranks:
-        raise InputError(
-            f"network {network!r} takes rows of rank {' or '.join(map(str, pair.event_ranks))}, got rows of shape "
-            f"{event_shape}; use network='mlp'"
-        )
-    hidden = tuple(int(n) for n in (pair.hidden if hidden is None else hidden))
-    if min(*event_shape, *target_shape, *hidden, 1) < 1:
-        raise InputError(
-            f"sizes must be at least 1, got event_shape={event_shape}, target_shape={target_shape} and hidden={hidden}"
-        )
+    pair, event_shape, hidden = checked_network(network, event_shape, hidden)
+    target_shape = sizes("target_shape", target_shape)
     if math.prod(target_shape) == 1 and target_shape:
         raise InputError(f"expected target_shape=() for one number, got {target_shape}; pass y[:, 0]")
     x_summary, y_summary = (None, None) if summary is None else summary

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 from jaxtyping import Array
 
 from varinf.networks._mlp import MLP
@@ -22,7 +21,7 @@ class NetworkPair(NamedTuple):
     """
 
     encoder: Callable[..., Callable[[Array], Array]]
-    decoder: Callable[..., eqx.Module]
+    decoder: Callable[..., Any]
     hidden: tuple[int, ...]
     event_ranks: tuple[int, ...]
     last_layer: Callable[[Any], Any]

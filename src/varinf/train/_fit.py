@@ -16,7 +16,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from numpyro.distributions import Distribution
 
 from varinf import data
-from varinf._checks import at_least_one
+from varinf._checks import at_least_one, whole
 from varinf._tree import named_arrays, per_row, trainable
 from varinf.errors import InputError, NonFiniteError
 from varinf.models import AbstractModel
@@ -126,7 +126,7 @@ def fit(
         raise InputError("patience needs validation data to watch; pass validation=")
     if patience is not None:
         at_least_one("patience", patience)
-    if epochs < 0:
+    if whole("epochs", epochs) < 0:
         raise InputError(f"epochs must not be negative, got {epochs}")
     summary = data.summarize(source) if summary is None else summary
     model.observation.check(summary)
@@ -199,7 +199,7 @@ def _feeds(
     most_bytes: int,
 ) -> tuple[Feed, Feed | None]:
     """The way of the training rows, and of the validation rows in batches of the same size."""
-    if batch_size is not None and not 1 <= batch_size <= len(source):
+    if batch_size is not None and not 1 <= whole("batch_size", batch_size) <= len(source):
         raise InputError(f"batch_size must be from 1 to the number of rows, {len(source)}, got {batch_size}")
     # Where the user leaves it open, a small data set is one batch, padded, so that sets of about its size
     # share a compiled step.
