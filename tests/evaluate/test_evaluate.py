@@ -25,7 +25,8 @@ def test_exact_posterior_gives_the_evidence_without_noise(float64):
     for num_samples in (1, 7, 250):
         estimate = vi.evaluate.log_likelihood(vae, x, num_samples, key=KEY)
         np.testing.assert_allclose(estimate.value, exact, atol=1e-9)
-        assert estimate.stderr.max() < 1e-6
+        # one draw says nothing of how far others lie
+        assert np.isnan(estimate.stderr).all() if num_samples == 1 else estimate.stderr.max() < 1e-6
     np.testing.assert_allclose(vi.evaluate.elbo(vae, x, key=KEY).elbo.mean(), exact.mean(), atol=0.5)
 
 

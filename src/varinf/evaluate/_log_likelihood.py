@@ -20,7 +20,8 @@ class LogLikelihood(NamedTuple):
 
     Attributes:
         value: a lower bound in expectation, and consistent as the draws grow in number, `[n]`.
-        stderr: its standard error by the delta method, `[n]`. Where a few draws carry the weight it is too small.
+        stderr: its standard error by the delta method, `[n]`; NaN of a single draw. Where a few draws carry the weight it
+            is too small.
     """
 
     value: np.ndarray
@@ -80,5 +81,5 @@ def _estimate(model: AbstractModel, block: RowBlock, num_samples: Array, key: PR
     largest, first, second = jax.lax.fori_loop(0, -(-num_samples // _DRAWS), add, start)
     value = largest + jnp.log(first) - jnp.log(num_samples)
     # var(mean w) / mean(w)², with the unbiased variance of w
-    spread = jnp.maximum(second / first**2 - 1 / num_samples, 0) * num_samples / jnp.maximum(num_samples - 1, 1)
+    spread = jnp.maximum(second / first**2 - 1 / num_samples, 0) * num_samples / (num_samples - 1)
     return value, jnp.sqrt(spread)
