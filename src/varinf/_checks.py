@@ -1,9 +1,9 @@
 """What is checked in more than one room. Each gives back what it was given, or raises an `InputError`."""
 
+import contextlib
 import difflib
 import operator
 from collections.abc import Iterable
-from numbers import Real
 from typing import Any
 
 from varinf.errors import InputError
@@ -37,9 +37,10 @@ def sizes(name: str, values: Any) -> tuple[int, ...]:
 
 def number(name: str, value: Any) -> float:
     """`value`, or an `InputError` if it is no real number."""
-    if not isinstance(value, Real):
-        raise InputError(f"{name} must be a number, got {value!r}")
-    return float(value)
+    with contextlib.suppress(TypeError, ValueError):
+        if not isinstance(value, str):
+            return float(value)
+    raise InputError(f"{name} must be a number, got {value!r}")
 
 
 def known(kind: str, name: str, names: Iterable[str]) -> str:

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 from varinf.config import Settings
 from varinf.data import Spec, Summary
-from varinf.errors import InputError
-from varinf.likelihoods import LIKELIHOOD_OF, NUMBER_LIKELIHOOD, NUMBER_LIKELIHOODS
+from varinf.likelihoods import LIKELIHOODS_OF, NUMBER_LIKELIHOOD, NUMBER_LIKELIHOODS, refuse_options
 
 _STEPS = 2_500  # a default fit has about so many, within these numbers of epochs
 _EPOCHS = (20, 2000)
 _BATCH_SIZE, _SMALL_BATCH_SIZE, _SMALL = 128, 64, 4096  # the small one below so many rows
 _LEARNING_RATE = 3e-3
+_AS_OPTIONS = "--{}", "add --likelihood {}"  # of the command line, for messages
 
 # of networks that predict; chosen by the figures in `varinf.estimators._defaults`
 _NETWORK_BATCH_SIZE = 64
@@ -56,11 +56,11 @@ def choose(settings: Settings, spec: Spec, summary: Summary) -> Choice:
     if likelihood is None:
         likelihood, kind = _likelihood(spec, summary)
         spoken.append(f"likelihood {likelihood}, for {kind}")
-    _refuse(likelihood, binarize=binarize, variance=given.variance)
+    refuse_options(likelihood, *_AS_OPTIONS, binarize=binarize, variance=given.variance)
     scale = spec.max_value or 1.0
     if summary.binary:
         scale = 1.0
-    if binarize is None and likelihood == LIKELIHOOD_OF["binarize"] and spec.max_value and not summary.binary:
+    if binarize is None and likelihood in LIKELIHOODS_OF["binarize"] and spec.max_value and not summary.binary:
         binarize = "dynamic"
         spoken.append(f"binarize dynamic: a pixel is white with probability value/{scale:g}, drawn anew at each visit")
     batch_size = settings.train.batch_size
@@ -98,11 +98,11 @@ def choose_network(settings: Settings, spec: Spec, summary: Summary, num_classes
                 f"likelihood {likelihood}: noise of a size that depends on the row, and tails, which are learned"
             )
         else:
-            likelihood = LIKELIHOOD_OF["variance"]
+            likelihood = LIKELIHOODS_OF["variance"][0]
             spoken.append(f"likelihood {likelihood}, of which the variance is given")
     if num_classes is None:
         NUMBER_LIKELIHOODS.check(likelihood)
-    _refuse(likelihood, variance=given.variance)
+    refuse_options(likelihood, *_AS_OPTIONS, variance=given.variance)
     hidden = given.hidden
     if hidden is None and given.network == "mlp":
         hidden = _HIDDEN[spec.kind]
@@ -134,15 +134,6 @@ def _epochs(settings: Settings, count: int, batch_size: int, steps: int, spoken:
         epochs = min(max(_EPOCHS[0], round(steps / per_epoch)), _EPOCHS[1])
         spoken.append(f"epochs {epochs}, about {epochs * per_epoch:,} steps of {batch_size} rows")
     return epochs, train.patience or max(5, epochs // 4)
-
-
-def _refuse(likelihood: str, **given: str | float | None) -> None:
-    for name, value in given.items():
-        if value is not None and likelihood != (its_own := LIKELIHOOD_OF[name]):
-            raise InputError(
-                f"--{name} is for a {its_own} likelihood, and this one is {likelihood}; leave it out, or add "
-                f"--likelihood {its_own}"
-            )
 
 
 def _likelihood(spec: Spec, summary: Summary) -> tuple[str, str]:

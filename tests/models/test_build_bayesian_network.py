@@ -154,11 +154,13 @@ def test_rows_of_another_shape_are_refused_and_never_spread_out():
         ({"prior_scale": None}, "prior_scale must be positive and finite, or one of fan_in, learned, got None"),
         ({"prior_scale": "learnt"}, "unknown prior_scale 'learnt'; known: fan_in, learned. Did you mean 'learned'?"),
         ({"posterior": "last_layer", "hidden": (2000,)}, "of at most 2,000 weights, got 2,001; make the layer before"),
+        ({"likelihood": "poisson", "variance": 2.0}, "variance is for a gaussian likelihood, and this one is poisson"),
+        ({"num_values": 3}, "num_values is for a categorical or discretized_logistic likelihood"),
         ({"target_shape": 3}, "target_shape must be a tuple of whole numbers, got 3"),
         ({"target_shape": (1,)}, "expected target_shape=() for one number, got (1,)"),
     ],
 )
 def test_settings_that_will_not_do(options, phrase):
     with pytest.raises(InputError) as error:
-        built("gaussian", **options)
+        built(**{"likelihood": "gaussian"} | options)
     assert phrase in str(error.value)

@@ -20,8 +20,8 @@ class LogLikelihood(NamedTuple):
 
     Attributes:
         value: a lower bound in expectation, and consistent as the draws grow in number, `[n]`.
-        stderr: its standard error by the delta method, `[n]`; NaN of a single draw. Where a few draws carry the weight it
-            is too small.
+        stderr: its standard error by the delta method, `[n]`; NaN of a single draw. Where a few draws carry the weight
+            it is too small.
     """
 
     value: np.ndarray

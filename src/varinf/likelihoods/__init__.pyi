@@ -18,7 +18,8 @@ from ._observation import Whole as Whole
 from ._poisson import Poisson as Poisson
 from ._student_t import StudentT as StudentT
 from ._supervised import Supervised as Supervised
-from ._table import LIKELIHOOD_OF as LIKELIHOOD_OF
 from ._table import LIKELIHOODS as LIKELIHOODS
+from ._table import LIKELIHOODS_OF as LIKELIHOODS_OF
 from ._table import NUMBER_LIKELIHOOD as NUMBER_LIKELIHOOD
 from ._table import NUMBER_LIKELIHOODS as NUMBER_LIKELIHOODS
+from ._table import refuse_options as refuse_options

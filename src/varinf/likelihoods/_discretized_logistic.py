@@ -28,7 +28,9 @@ class DiscretizedLogistic(AbstractLikelihood):
 
     @classmethod
     def for_data(cls, event_shape: tuple[int, ...], options: DataOptions, summary: Summary | None) -> Parts:
-        num_values = options.num_values or (int(options.scale) + 1 if options.scale > 1 else 256)
+        num_values = options.num_values
+        if num_values is None:
+            num_values = int(options.scale) + 1 if options.scale > 1 else 256
         if num_values < 2:
             raise InputError(f"a discretized_logistic likelihood needs num_values of at least 2, got {num_values}")
         top = num_values - 1

@@ -1,4 +1,7 @@
+from typing import Any
+
 from varinf._table import Table
+from varinf.errors import InputError
 
 _NUMBERS = {
     "gaussian": "Gaussian",
@@ -24,5 +27,31 @@ NUMBER_LIKELIHOODS = Table("likelihood of a number", "varinf.likelihoods", _NUMB
 # the one that is taken where none is named; for the evidence see `varinf/estimators/_defaults.py`
 NUMBER_LIKELIHOOD = "heteroscedastic_student_t"
 
-# Options that mean something to one likelihood alone; the others would pass them over without a word.
-LIKELIHOOD_OF = {"binarize": "bernoulli", "variance": "gaussian"}
+# Options that mean something to these likelihoods alone; the others would pass them over without a word.
+LIKELIHOODS_OF = {
+    "binarize": ("bernoulli",),
+    "variance": ("gaussian",),
+    "num_values": ("categorical", "discretized_logistic"),
+}
+
+
+def refuse_options(likelihood: str, option: str = "{}", remedy: str = "pass likelihood={!r}", /, **given: Any) -> None:
+    """Refuse options that are given, not None, and mean nothing to a likelihood.
+
+    Args:
+        likelihood: its name.
+        option: how an option is written where it is given.
+        remedy: how another likelihood is asked for there.
+        given: options by name.
+
+    Raises:
+        InputError: there is one; or an unknown likelihood.
+    """
+    LIKELIHOODS.check(likelihood)
+    for name, value in given.items():
+        its_own = LIKELIHOODS_OF[name]
+        if value is not None and likelihood not in its_own:
+            raise InputError(
+                f"{option.format(name)} is for a {' or '.join(its_own)} likelihood, and this one is {likelihood}; "
+                f"leave it out, or {remedy.format(its_own[0])}"
+            )

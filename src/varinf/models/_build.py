@@ -10,9 +10,9 @@ from jaxtyping import PRNGKeyArray
 from varinf._checks import at_least_one, known
 from varinf.data import Summary
 from varinf.distributions import MultivariateNormalDiag
-from varinf.likelihoods import LIKELIHOODS, DataOptions
+from varinf.likelihoods import LIKELIHOODS
+from varinf.models._checked import checked_network, checked_options
 from varinf.models._decoder import Decoder
-from varinf.models._network import checked_network
 from varinf.networks import ACTIVATIONS
 from varinf.posteriors import LOCAL_POSTERIORS
 
@@ -69,7 +69,7 @@ def build_vae(
     pair, event_shape, hidden = checked_network(network, event_shape, hidden)
     latent_dim = at_least_one("latent_dim", latent_dim)
     known("precision", precision, ("float32", "bfloat16"))
-    options = DataOptions(float(scale), binarize, variance, num_values)
+    options = checked_options(likelihood, scale=scale, binarize=binarize, variance=variance, num_values=num_values)
     parts = LIKELIHOODS[likelihood].for_data(event_shape, options, summary)
     rest = {"activation": ACTIVATIONS.check(activation), "dtype": precision}
     encoder_key, decoder_key, family_key = jax.random.split(key, 3)
@@ -93,9 +93,9 @@ def build_vae(
         "activation": activation,
         "likelihood": likelihood,
         "posterior": posterior,
-        "scale": scale,
-        "binarize": binarize,
-        "variance": variance,
+        "scale": options.scale,
+        "binarize": options.binarize,
+        "variance": options.variance,
         "num_values": getattr(parts.likelihood, "num_values", None),
         "num_data": getattr(encoder, "num_data", None),
         "precision": precision,

@@ -15,8 +15,8 @@ from varinf._checks import sizes
 from varinf._tree import Constant
 from varinf.data import Summary
 from varinf.errors import InputError
-from varinf.likelihoods import LIKELIHOODS, DataOptions, Standardized, Supervised
-from varinf.models._network import checked_network
+from varinf.likelihoods import LIKELIHOODS, Standardized, Supervised
+from varinf.models._checked import checked_network, checked_options
 from varinf.models._table import WEIGHT_POSTERIORS, WEIGHT_PRIORS
 from varinf.models._weight_prior import AbstractWeightPrior, FanInPrior
 from varinf.networks import ACTIVATIONS, NetworkPair
@@ -93,7 +93,7 @@ def build_bayesian_network(
     if math.prod(target_shape) == 1 and target_shape:
         raise InputError(f"expected target_shape=() for one number, got {target_shape}; pass y[:, 0]")
     x_summary, y_summary = (None, None) if summary is None else summary
-    options = DataOptions(variance=variance, num_values=num_values)
+    options = checked_options(likelihood, variance=variance, num_values=num_values)
     parts = LIKELIHOODS[likelihood].for_data(target_shape, options, y_summary)
     classes = getattr(parts.likelihood, "num_values", None)
     output_shape = parts.likelihood.output_shape(target_shape)
@@ -113,7 +113,7 @@ def build_bayesian_network(
         "target_shape": target_shape,
         "likelihood": likelihood,
         "num_values": classes,
-        "variance": variance,
+        "variance": options.variance,
         "hidden": hidden,
         "network": network,
         "activation": activation,
