@@ -43,6 +43,16 @@ def number(name: str, value: Any) -> float:
     raise InputError(f"{name} must be a number, got {value!r}")
 
 
+def prng_key(key: Any) -> Any:
+    """`key`, or an `InputError` if it is none of JAX's: the number of a seed, say."""
+    import jax  # here, since names are to be checked without it
+
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", ())
+    if dtype is None or not (jax.numpy.issubdtype(dtype, jax.dtypes.prng_key) or (dtype == "uint32" and shape)):
+        raise InputError(f"key must be one of JAX's, such as jax.random.key(0), got {key!r}")
+    return key
+
+
 def known(kind: str, name: str, names: Iterable[str]) -> str:
     """`name` if it is one of `names`; else an `InputError` with the nearest of them."""
     names = list(names)

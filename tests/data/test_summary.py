@@ -35,6 +35,7 @@ def test_figures_agree_with_numpy(array, block_bytes):
     summary = data.summarize(data.source(array), block_bytes)
     exact = array.astype(np.float64)
     assert summary.count == len(array)
+    assert data.summarize(array, block_bytes).fingerprint == summary.fingerprint
     assert summary.mean.shape == array.shape[1:]
     # Rounding is relative to the largest value: a mean near 0 of large values keeps their error.
     rounding = 4e-15 * np.abs(exact).max()

@@ -197,6 +197,8 @@ def test_a_distribution_as_prior_stays_and_a_module_is_trained():
         ({"precision": "float16"}, "unknown precision"),
         ({"binarize": "dynamc"}, "Did you mean 'dynamic'"),
         ({"likelihood": "gaussian", "variance": "share"}, "Did you mean 'shared'"),
+        ({"key": 0}, "key must be one of JAX's"),
+        ({"posterior": None}, "unknown posterior None; known: mean_field"),
         ({"latent_dim": 0}, "at least 1"),
         ({"latent_dim": 2.5}, "latent_dim must be a whole number, got 2.5"),
         ({"hidden": (3, 2.5)}, r"hidden must be a tuple of whole numbers, got \(3, 2.5\)"),

@@ -189,13 +189,18 @@ def test_no_epochs_is_no_change():
         ({"batch_size": 1.5}, "batch_size must be a whole number, got 1.5"),
         ({"epochs": -1}, "must not be negative"),
         ({"epochs": 1.5}, "epochs must be a whole number, got 1.5"),
+        ({"key": 0}, r"key must be one of JAX's, such as jax.random.key\(0\), got 0"),
+        ({"key": np.int64(0)}, "key must be one of JAX's"),
+        ({"objective": "elbo"}, r"objective must be one such as vi.ELBO\(\), got 'elbo'"),
+        ({"objective": vi.ELBO}, r"objective must be one such as vi.ELBO\(\), got <class"),
+        ({"optimizer": "adam"}, r"optimizer must be one of Optax's, such as optax.adam\(1e-3\), got 'adam'"),
         ({"validation": np.zeros((3, 5), np.float32)}, "validation data have rows of"),
         ({"validation": np.full((3, 6), 0.5, np.float32)}, "expected zeros and ones"),
     ],
 )
 def test_what_cannot_be_fitted(settings, message):
     with pytest.raises(vi.InputError, match=message):
-        vi.fit(vae(), rows(20), **settings, key=KEY)
+        vi.fit(vae(), rows(20), **{"key": KEY} | settings)
 
 
 def test_data_outside_the_support_are_refused():

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from varinf.errors import InputError
 
 from ._moments import Moments
 from ._source import Rows, Source, Spec, Subset, rows_between
+from ._source import source as as_source
 
 _MAX_ROWS = 1 << 20
 
@@ -51,8 +53,12 @@ class Summary:
         return float(np.sqrt(np.mean(self.std**2) + np.var(self.mean)))
 
 
-def summarize(source: Source, block_bytes: int = 1 << 24) -> Summary | tuple[Summary, ...]:
+def summarize(x: Any, block_bytes: int = 1 << 24) -> Summary | tuple[Summary, ...]:
     """One pass over all rows, in blocks of about `block_bytes`, whatever the size of the data.
+
+    Args:
+        x: the rows, of any kind that `varinf.data.source` takes.
+        block_bytes: of the rows that are looked at together.
 
     Returns:
         A Summary, or a tuple of them for a source of tuples.
@@ -60,6 +66,7 @@ def summarize(source: Source, block_bytes: int = 1 << 24) -> Summary | tuple[Sum
     Raises:
         InputError: values that are NaN or infinite: how many, and where the first one is.
     """
+    source = as_source(x)
     specs = source.spec if isinstance(source.spec, tuple) else (source.spec,)
     passes = [_Pass(spec, len(source)) for spec in specs]
     # SHA-256 takes as long as the statistics, and both let go of the interpreter's lock: a core each.

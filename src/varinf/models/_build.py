@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from varinf._checks import at_least_one, known
+from varinf._checks import at_least_one, known, prng_key
 from varinf.data import Summary
 from varinf.distributions import MultivariateNormalDiag
 from varinf.likelihoods import LIKELIHOODS
@@ -72,7 +72,7 @@ def build_vae(
     options = checked_options(likelihood, scale=scale, binarize=binarize, variance=variance, num_values=num_values)
     parts = LIKELIHOODS[likelihood].for_data(event_shape, options, summary)
     rest = {"activation": ACTIVATIONS.check(activation), "dtype": precision}
-    encoder_key, decoder_key, family_key = jax.random.split(key, 3)
+    encoder_key, decoder_key, family_key = jax.random.split(prng_key(key), 3)
 
     def network_to(size: int) -> Callable:
         return pair.encoder(parts.features_shape, size, hidden, **rest, key=encoder_key)

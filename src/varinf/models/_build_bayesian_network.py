@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.distributions import Normal
 
-from varinf._checks import sizes
+from varinf._checks import prng_key, sizes
 from varinf._tree import Constant
 from varinf.data import Summary
 from varinf.errors import InputError
@@ -103,7 +103,7 @@ def build_bayesian_network(
     if classes is None and not isinstance(parts.observation, Standardized):
         bias = np.zeros(output_shape) if parts.output_bias is None else parts.output_bias
         shift = _Shift(jnp.asarray(bias, jnp.result_type(float)))
-    network_key, posterior_key = jax.random.split(key)
+    network_key, posterior_key = jax.random.split(prng_key(key))
     size = math.prod(output_shape)
     built = pair.encoder(event_shape, size, hidden, activation=ACTIVATIONS.check(activation), key=network_key)
     weights = WEIGHT_POSTERIORS[posterior]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 from numpyro.distributions import Independent
 
-from varinf._checks import at_least_one
+from varinf._checks import at_least_one, prng_key
 from varinf.errors import InputError
 from varinf.likelihoods import AbstractLikelihood, Supervised
 from varinf.models._bayesian_network import BayesianNetwork
@@ -63,7 +63,7 @@ class Ensemble(AbstractModel):
         Raises:
             InputError: none, or a setting that `BayesianNetwork.build` refuses.
         """
-        keys = jax.random.split(key, at_least_one("num_members", num_members))
+        keys = jax.random.split(prng_key(key), at_least_one("num_members", num_members))
         return cls([BayesianNetwork.build(**settings, key=key) for key in keys])
 
     @property

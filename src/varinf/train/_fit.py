@@ -16,7 +16,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from numpyro.distributions import Distribution
 
 from varinf import data
-from varinf._checks import at_least_one, whole
+from varinf._checks import at_least_one, prng_key, whole
 from varinf._tree import named_arrays, per_row, trainable
 from varinf.errors import InputError, NonFiniteError
 from varinf.models import AbstractModel
@@ -119,8 +119,13 @@ def fit(
         InputError: the data or the settings do not fit the model; the checkpoints are of another fit.
         NonFiniteError: the loss became infinite or not a number. The checkpoint before it is kept.
     """
+    prng_key(key)
     objective = ELBO() if objective is None else objective
+    if not isinstance(objective, AbstractObjective):
+        raise InputError(f"objective must be one such as vi.ELBO(), got {objective!r}")
     optimizer = make_optimizer(learning_rate=model.learning_rate) if optimizer is None else optimizer
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise InputError(f"optimizer must be one of Optax's, such as optax.adam(1e-3), got {optimizer!r}")
     source, held_out = data.source(x), None if validation is None else data.source(validation)
     if patience is not None and held_out is None:
         raise InputError("patience needs validation data to watch; pass validation=")
