@@ -189,6 +189,7 @@ def test_grey_pixels_binarised_as_they_are_visited():
         ({"activation": "rely"}, "Did you mean 'relu'"),
         ({"solver": "adm"}, "Did you mean 'adam'"),
         ({"posterior": "mean"}, "unknown posterior"),
+        ({"posterior": "per_datum"}, "unknown posterior 'per_datum'; known: mean_field"),
         ({"learning_rate": "cosin"}, "Did you mean 'cosine'"),
         ({"learning_rate": "step"}, "unknown learning_rate 'step'"),
         ({"learning_rate": None}, "unknown learning_rate None; known: .*linear.$"),

@@ -16,6 +16,7 @@ from varinf.estimators import _blocks
 from varinf.estimators._training import SEEDS, TrainedEstimator
 from varinf.models import VAE
 from varinf.objectives import ELBO
+from varinf.posteriors import POSTERIORS
 
 _FLOATS = (np.float64, np.float32)
 
@@ -299,6 +300,7 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
 
     def _check(self) -> None:
         """Refuse parameters that no one further in would refuse in these names."""
+        POSTERIORS.check(self.posterior)  # not one for each row of X alone: other rows are to be encoded
         at_least_one("max_iter", self.max_iter)
         at_least_one("n_likelihood_samples", self.n_likelihood_samples)
         at_least_one("num_samples", self.num_samples)
