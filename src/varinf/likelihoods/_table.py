@@ -24,7 +24,8 @@ LIKELIHOODS = Table(
 )
 # those of a number that a network predicts
 NUMBER_LIKELIHOODS = Table("likelihood of a number", "varinf.likelihoods", _NUMBERS)
-# the one that is taken where none is named; for the evidence see `varinf/estimators/_defaults.py`
+# the one that BayesianNetRegressor and the command line take where none is named; for the evidence see
+# `varinf/estimators/_defaults.py`
 NUMBER_LIKELIHOOD = "heteroscedastic_student_t"
 
 # Options that mean something to these likelihoods alone; the others would pass them over without a word.
