@@ -112,6 +112,15 @@ def test_a_change_of_units_changes_the_answers_by_as_much(regressor, rng):
     np.testing.assert_allclose(back, plain, rtol=1e-3, atol=1e-4)
 
 
+def test_ends_of_intervals_are_the_quantiles_of_coverage(regressor, rng, monkeypatch):
+    def drawn(model, part, *_, **__):
+        return np.tile(np.arange(1.0, 100.0)[:, None], len(part))
+
+    monkeypatch.setattr("varinf.estimators._bayesian_net_regressor.sample_predictive", drawn)
+    # between the 5th and the 95th of 99 draws the 100th lies with probability 0.9; "linear" gives 5.9 and 94.1
+    np.testing.assert_allclose(regressor.predict_interval(rows(rng)[0], 0.9), [[5.0] * 60, [95.0] * 60])
+
+
 @pytest.mark.parametrize(
     "likelihood", ["gaussian", "heteroscedastic_gaussian", "student_t", "heteroscedastic_student_t"]
 )
@@ -383,6 +392,8 @@ def test_targets_that_cannot_be(regressor, rng):
         clone(regressor).set_params(likelihood="gausian").fit(X, y)
     with pytest.raises(InputError, match="unknown likelihood of a number 'categorical'"):
         clone(regressor).set_params(likelihood="categorical").fit(X, y)
+    with pytest.raises(InputError, match="level must be a number, got '90%'"):
+        regressor.predict_interval(X, "90%")
     with pytest.raises(InputError, match="level must be between 0 and 1, got 90"):
         regressor.predict_interval(X, level=90)
 

@@ -6,6 +6,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 
+from varinf._checks import number
 from varinf.errors import InputError
 from varinf.estimators._bayesian_net import BayesianNet
 from varinf.estimators._defaults import (
@@ -242,11 +243,11 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
         lower : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         upper : ndarray of the same shape
         """
-        if not 0 < level < 1:
+        if not 0 < number("level", level) < 1:
             raise InputError(f"level must be between 0 and 1, got {level}")
         X, tail = self._checked(X), (1 - level) / 2
-        # a quantile of counts is one of them
-        method = "inverted_cdf" if self.model_.likelihood.discrete else "linear"
+        # a quantile of counts is one of them; the other kind is that of `evaluate.coverage`, which says why
+        method = "inverted_cdf" if self.model_.likelihood.discrete else "weibull"
 
         def of_part(part: np.ndarray) -> np.ndarray:
             draws = sample_predictive(self.model_, part, self.n_prediction_samples, _TARGETS, key=self._predict_key())
