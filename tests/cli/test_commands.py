@@ -219,8 +219,8 @@ def test_columns_of_very_different_scales(varinf, tiny):
     rng = np.random.default_rng(0)
     factor = rng.normal(size=200)
     columns = {"small": 1e-6 * (factor + 0.1 * rng.normal(size=200)), "large": 1e6 * (5 + factor)}
-    write_table(Path("t.csv"), columns)
-    write_table(Path("t.parquet"), {"kind": np.arange(200) % 3} | columns)
+    write_table(Path("t.csv"), columns.items())
+    write_table(Path("t.parquet"), [("kind", np.arange(200) % 3), *columns.items()])
     for name, label in (("t.csv", ()), ("t.parquet", ("--label", "kind"))):
         options = (*tiny, "--epochs", 120, "--learning-rate", 0.01, *label)
         code, out, err = varinf("fit", name, *options, "--out", f"run-{name}")

@@ -28,7 +28,7 @@ def _here(tmp_path, monkeypatch):
 
 
 def write(*names, out="t.csv", **changed):
-    write_table(Path(out), {name: changed.get(name, TABLE[name]) for name in names})
+    write_table(Path(out), [(name, changed.get(name, TABLE[name])) for name in names])
 
 
 def results(run):

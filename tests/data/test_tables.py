@@ -210,3 +210,12 @@ def test_random_text_raises_nothing_else(content):
             return
         assert rows_of(source).shape == (len(source), *source.spec.shape)
         assert len(source.spec.columns) == source.spec.shape[0]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_columns_of_one_name_are_all_written(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    data.write_table(path, [("a", np.array([1.0])), ("b", np.array([2.0])), ("a", np.array([3.0]))])
+    again = data.open(path)
+    assert again.spec.columns == ("a", "b", "a")
+    np.testing.assert_array_equal(again.take(np.arange(1)), [[1, 2, 3]])

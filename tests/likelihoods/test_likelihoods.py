@@ -245,10 +245,14 @@ def test_zeros_and_ones_are_as_they_are_whatever_white_is_said_to_be():
 @pytest.mark.parametrize(
     ("observation", "values", "message"),
     [
-        (Binarized("given", 1.0), [0, 0.5], r"expected zeros and ones .* from 0 to 0.5; .*scale=1 "),
-        (Binarized("given", 1.0), [0, 255], r"scale=255 \(the value of white\)"),
-        (Binarized("dynamic", 1.0), [0, 255], r"expected pixels in \[0, 1\] .* pass scale=255"),
-        (Binarized("threshold", 255.0), [-1, 255], r"got values from -1 to 255"),
+        (
+            Binarized("given", 1.0),
+            [0, 0.5],
+            r"expected zeros and ones .* from 0 to 0.5; .*, or binarize",
+        ),
+        (Binarized("given", 1.0), [0, 255], r"'threshold' \(scale=255\)"),
+        (Binarized("dynamic", 1.0), [0, 255], r"expected pixels in \[0, 1\] .* rescale them \(scale=255\)"),
+        (Binarized("threshold", 255.0), [-1, 255], r"got values from -1 to 255; take another such as 'gaussian'$"),
         (Rescaled(255.0), [0, 256], r"expected values in \[0, 255\]"),
         (Rescaled(1.0), [-0.1, 1], "continuous Bernoulli"),
         (Whole("poisson", None), [0, 2.5], "got fractions from 0 to 2.5"),

@@ -47,6 +47,6 @@ def parse_sizes(given: str | None) -> tuple[int, ...] | None:
     if given is None:
         return None
     try:
-        return tuple(int(part) for part in given.split(",") if part.strip())
+        return tuple(map(int, given.split(","))) if given.strip() else ()
     except ValueError:
         raise InputError(f"--hidden: expected sizes such as 200,200, got {given!r}") from None

@@ -83,7 +83,8 @@ def _words(error: Exception) -> str:
 
 
 def _notes(error: BaseException) -> list[str]:
-    return getattr(error, "__notes__", [])
+    # JAX adds how to see its own part of the traceback, of which none is shown
+    return [note for note in getattr(error, "__notes__", []) if "JAX_TRACEBACK_FILTERING" not in note]
 
 
 def _complain(message: str, code: int) -> int:

@@ -43,7 +43,7 @@ def write_rows(out: Path, model: Any, rows: np.ndarray, spec: Spec, *, columns: 
         _write_array(out, rows)
     else:
         names = spec.columns or tuple(f"column_{i}" for i in range(rows.shape[1]))
-        write_table(out, dict(zip(names, np.asarray(rows).T, strict=True)))
+        write_table(out, zip(names, np.asarray(rows).T, strict=True))
 
 
 def write_codes(out: Path, means: np.ndarray, stds: np.ndarray, labels: np.ndarray | None) -> None:
@@ -53,13 +53,13 @@ def write_codes(out: Path, means: np.ndarray, stds: np.ndarray, labels: np.ndarr
         return
     table = {f"mean_{i}": column for i, column in enumerate(means.T)}
     table |= {f"std_{i}": column for i, column in enumerate(stds.T)}
-    write_table(out, table if labels is None else table | {"label": labels})
+    write_table(out, (table if labels is None else table | {"label": labels}).items())
 
 
 def write_predictions(out: Path, columns: dict[str, np.ndarray], classes: list[Any] | None) -> None:
     """Write predictions as `predict` describes."""
     if out.suffix != ".npy":
-        write_table(out, columns)
+        write_table(out, columns.items())
         return
     if classes is not None:
         columns = columns | {"class": np.searchsorted(classes, columns["class"])}

@@ -64,7 +64,7 @@ def _choose(names: list[str], wanted: str | None, path: Path) -> str:
         return names[0]
     if len(data) == 1 and data[0] in _DATA:
         return data[0]
-    raise InputError(f"{path} holds several arrays: {', '.join(names)}; name one (array=)")
+    raise InputError(f"{path} holds several arrays: {', '.join(names)}; name one with --array (array=)")
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.ndarray:

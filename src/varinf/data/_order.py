@@ -34,10 +34,13 @@ def split(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset]:
         InputError: where either would be empty.
     """
     n = len(source)
+    if n < 2:
+        raise InputError(f"expected two rows or more, one to train on and one to hold out, got {n}")
     held = round(n * fraction) if 0 < fraction < 1 else 0
     if not 0 < held < n:
         raise InputError(
-            f"expected a fraction that leaves at least one of {n} rows to train on and one to hold out, got {fraction}"
+            f"expected a share that leaves at least one of {n} rows to train on and one to hold out, got {fraction}; "
+            "take another, such as --held-out 0.5 (fraction=)"
         )
     rows = order(seed, _SPLIT, n)
     return Subset(source, np.sort(rows[held:])), Subset(source, np.sort(rows[:held]))

@@ -94,6 +94,12 @@ class _Pass:
         moments = self.moments
         if moments.non_finite:
             raise InputError(self._complaint(source))
+        if not np.isfinite(moments.squares).all():
+            largest = max(abs(moments.minimum), abs(moments.maximum))
+            raise InputError(
+                f"{getattr(source, 'name', 'the data')}: expected numbers whose variance is one, got values up to "
+                f"{largest:g}; rescale them"
+            )
         return Summary(
             count=self.count,
             mean=moments.mean.reshape(self.spec.shape),

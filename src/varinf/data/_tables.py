@@ -1,6 +1,7 @@
 """Tables: CSV and Parquet, read by PyArrow into one matrix of their numeric columns."""
 
 import gzip
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def _source(table: Any, path: Path, label: str | None) -> ArraySource:
             raise InputError(
                 f"{path}: expected numbers in every column, got {kind} in column {name!r} "
                 f"({str(example)[:40]!r}, for example); drop or encode it, or, of words, take it as the labels "
-                f"that pictures are coloured by (label=)"
+                f"that pictures are coloured by, with --label (label=)"
             )
     if not columns or table.num_rows == 0:
         raise InputError(f"{path}: expected rows of numbers, got {table.num_rows} rows and {len(columns)} columns")
@@ -128,12 +129,13 @@ def _delimiter(path: Path) -> str:
     return next((mark for mark in (",", ";", "\t") if mark.encode() in line), ",")
 
 
-def write_table(path: Path, columns: dict[str, np.ndarray]) -> None:
-    """Write columns `[n]` by name to a .csv or .parquet file, whole or not at all."""
+def write_table(path: Path, columns: Iterable[tuple[str, np.ndarray]]) -> None:
+    """Write columns `[n]` with their names, which may be alike, to a .csv or .parquet file, whole or not at all."""
     import pyarrow as pa
     from pyarrow import csv, parquet
 
-    table, sink = pa.table(columns), pa.BufferOutputStream()
+    names, arrays = zip(*columns, strict=True)
+    table, sink = pa.table(list(map(pa.array, arrays)), names=list(names)), pa.BufferOutputStream()
     write = parquet.write_table if path.suffix == ".parquet" else csv.write_csv
     write(table, sink)
     write_file(path, sink.getvalue().to_pybytes())

@@ -59,7 +59,11 @@ def fit_run(run: Run, *, say: Callable[[str], None], progress: Callable[[train.B
         say(line)
     build_key, fit_key, _, snapshot_key = keys(settings)
     model = kind.build(choice, summary, key=build_key)
-    model.observation.check(held_out_summary)
+    model.observation.check(summary)
+    try:
+        model.observation.check(held_out_summary)
+    except InputError as error:
+        raise InputError(f"the held-out rows: {error}") from None
     remarks = kind.remarks(model, rows) | _tempered(settings.objective)
     for about, text in remarks.items():
         say(f"{about} {text}")

@@ -20,6 +20,9 @@ def open_data(settings: Settings) -> RunData:
         InputError: no such data, or damaged, or rows of different shapes.
     """
     given, column = settings.data, _label_column(settings)
+    has_test = given.test is not None or data.has_split(given.source, "test")
+    if has_test and given.held_out != type(given).model_fields["held_out"].default:
+        raise InputError("--held-out is the share of rows to hold out, and there are others for that; leave it out")
     source = data.open(given.source, resize=given.resize, array=given.array, label=column)
     if given.test is not None:
         held_out = data.open(given.test, resize=given.resize, array=given.array, label=column)

@@ -117,16 +117,16 @@ class Binarized(_AbstractOnDevice):
 
     def _check(self, summary: Summary) -> None:
         low, high = summary.minimum, summary.maximum
+        came = f"got values from {low:g} to {high:g}"
         if self.way == "given" and not summary.binary:
             raise InputError(
-                f"expected zeros and ones for a Bernoulli likelihood, got values from {low:g} to {high:g}; pass "
-                f"binarize='dynamic' or 'threshold' with scale={max(high, 1):g} (the value of white), or another "
-                "likelihood such as 'gaussian'"
+                f"expected zeros and ones for a Bernoulli likelihood, {came}; take another such as 'gaussian'"
+                + f", or binarize 'dynamic' or 'threshold'{_white(high)}" * (low >= 0)
             )
         if low < 0 or high > self.max_value:
             raise InputError(
-                f"expected pixels in [0, {self.max_value:g}] for a Bernoulli likelihood, got values from {low:g} to "
-                f"{high:g}; pass scale={high:g}, or likelihood='gaussian'"
+                f"expected pixels in [0, {self.max_value:g}] for a Bernoulli likelihood, {came}; take another such as "
+                f"'gaussian'" + f", or rescale them{_white(high)}" * (low >= 0)
             )
 
     def __call__(self, rows: Array, *, key: PRNGKeyArray | None) -> Array:
@@ -149,7 +149,9 @@ class Rescaled(_AbstractOnDevice):
         if summary.minimum < 0 or summary.maximum > self.max_value:
             raise InputError(
                 f"expected values in [0, {self.max_value:g}] for a continuous Bernoulli likelihood, got values from "
-                f"{summary.minimum:g} to {summary.maximum:g}; pass scale={summary.maximum:g}, or likelihood='gaussian'"
+                f"{summary.minimum:g} to {summary.maximum:g}; take another such as 'gaussian'"
+                + f", or rescale them{_white(summary.maximum)}"
+                * (summary.minimum >= 0)
             )
 
     def __call__(self, rows: Array, *, key: PRNGKeyArray | None) -> Array:
@@ -169,7 +171,7 @@ class Whole(_AbstractOnDevice):
             came = "values" if summary.whole else "fractions"
             raise InputError(
                 f"expected {wanted} for a {self.likelihood} likelihood, got {came} from {low:g} to {high:g}; "
-                "use likelihood='gaussian', or rescale the data"
+                "take another such as 'gaussian', or rescale the data"
             )
 
     def __call__(self, rows: Array, *, key: PRNGKeyArray | None) -> Array:
@@ -232,6 +234,11 @@ class Standardized(AbstractObservation, Constant):
         shift, unit = jnp.asarray(self.shift), jnp.asarray(self.unit)
         parameters |= {"loc": shift + unit * parameters["loc"], "scale": unit * parameters["scale"]}
         return type(p)(**parameters)
+
+
+def _white(highest: float) -> str:
+    """What a builder is told of values in [0, `highest`]; the command line reads it off the kind of data."""
+    return f" (scale={highest:g})" if highest > 1 else ""
 
 
 def as_float(x: Array) -> Array:

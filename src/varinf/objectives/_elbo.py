@@ -55,7 +55,7 @@ class ELBO(AbstractObjective):
             raise InputError(f"free_bits must not be negative, got {free_bits:g}")
         self.free_bits = free_bits
         self.kl = known("kl", kl, ("auto", "analytic", "monte_carlo"))
-        self.estimator = known("estimator", estimator, ("reparam", "stl"))
+        self.estimator = known("estimator of the ELBO", estimator, ("reparam", "stl"))
         if estimator == "stl" and kl == "analytic":
             raise InputError("estimator='stl' needs a Monte Carlo KL, got kl='analytic'; leave kl out")
         if free_bits and not self.request.closed_form_kl:

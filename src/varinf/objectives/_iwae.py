@@ -36,7 +36,7 @@ class IWAE(AbstractObjective):
 
     def __init__(self, num_samples: int = 50, estimator: str = "reparam"):
         self.num_samples = at_least_one("num_samples", num_samples)
-        self.estimator = known("estimator", estimator, ("reparam", "dreg"))
+        self.estimator = known("estimator of the IWAE bound", estimator, ("reparam", "dreg"))
 
     @property
     def request(self) -> Request:
