@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.special
 import scipy.stats
 
 from varinf import distributions as vd
@@ -91,6 +92,7 @@ CASES = {
     "DiscretizedLogisticMixture": (_mixture_of_logistics, ()),
     "StudentT": (_student_t, ()),
     "NegativeBinomialLogMean": (_negative_binomial, ()),
+    "PoissonLogRate": (lambda z: vd.PoissonLogRate(z[..., 0]), ()),
     "MultivariateNormalTriL": (_triangular, (3,)),
     "MultivariateNormalTriL, one triangle for all": (_shared_triangle, (3,)),
     "LowRankMultivariateNormal": (_low_rank, (3,)),
@@ -455,6 +457,8 @@ def test_gradients_are_finite_differences(float64, name):
         (lambda p: vd.Categorical(logits=p), [[1e4, -1e4], [0.0, 0.0]], [0.0, 1.0]),
         (lambda p: vd.StudentT(*p), [[5.0, 1e25, 1e-3], [5.0, 0.0, 1e-3], [1e6, 0.0, 1.0]], [0.0, 3.0]),
         (lambda p: vd.NegativeBinomialLogMean(*p), [[-1e4, 1.0], [1e4, 1.0], [0.0, 1e-4], [0.0, 1e4]], [0.0, 3.0]),
+        # by the rate itself, NaN at the first; e^89 is no number
+        (lambda p: vd.PoissonLogRate(p[0]), [[-1e4], [-90.0], [88.0]], [0.0, 3.0]),
     ],
 )
 def test_gradients_at_the_extremes_are_finite(make, parameters, values):
@@ -550,6 +554,22 @@ def test_negative_binomial_keeps_its_digits_in_single_precision():
             d, expected = vd.NegativeBinomialLogMean(log_mean, c), scipy.stats.nbinom(c, c / (c + mean))
             np.testing.assert_allclose(score(d, k.astype(np.float32)), expected.logpmf(k), rtol=5e-6, atol=2e-6)
     off = score(vd.NegativeBinomialLogMean(1.0, 2.0), np.array([-1.0, 0.5]))
+    np.testing.assert_array_equal(off, -np.inf)
+
+
+def test_poisson_keeps_its_digits_in_single_precision():
+    """By the rate and ln Γ, ln p(10⁶) at a rate of 10⁶ is -7.19, not -7.83."""
+    k = np.array([0, 1, 5, 20, 100, 1e4, 1e6])
+    score_and_slope = jax.jit(jax.vmap(jax.value_and_grad(lambda rate, k: vd.PoissonLogRate(rate).log_prob(k))))
+    for log_rate in np.log(np.array([1e-30, 1e-3, 1.0, 20.0, 1e4, 1e6])).astype(np.float32):
+        score, slope = score_and_slope(np.full(7, log_rate), k.astype(np.float32))
+        # exact in log_rate, as the rate is not
+        rate = np.exp(float(log_rate))
+        expected = k * float(log_rate) - rate - scipy.special.gammaln(k + 1)
+        np.testing.assert_allclose(score, expected, rtol=2e-6, atol=2e-6)
+        np.testing.assert_allclose(slope / (k + rate), (k - rate) / (k + rate), atol=1e-6)
+    assert isinstance(vd.PoissonLogRate(0.0), vd.Poisson)
+    off = vd.PoissonLogRate(1.0).log_prob(np.array([-1.0, 0.5]))
     np.testing.assert_array_equal(off, -np.inf)
 
 

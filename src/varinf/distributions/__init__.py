@@ -18,6 +18,7 @@ from varinf.distributions._mixture import Mixture as Mixture
 from varinf.distributions._mixture import MixtureGeneral as MixtureGeneral
 from varinf.distributions._mixture import MixtureSameFamily as MixtureSameFamily
 from varinf.distributions._negative_binomial import NegativeBinomialLogMean as NegativeBinomialLogMean
+from varinf.distributions._poisson import PoissonLogRate as PoissonLogRate
 from varinf.distributions._softplus import softplus as softplus
 from varinf.distributions._student_t import StudentT as StudentT
 from varinf.distributions._tril_normal import MultivariateNormalTriL as MultivariateNormalTriL

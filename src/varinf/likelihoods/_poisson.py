@@ -1,10 +1,9 @@
 from typing import ClassVar
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from numpyro.distributions import Poisson as PoissonDistribution
 
+from varinf import distributions as vd
 from varinf.data import Summary
 from varinf.likelihoods._features import log1p
 from varinf.likelihoods._likelihood import AbstractLikelihood, DataOptions, Parts
@@ -25,5 +24,5 @@ class Poisson(AbstractLikelihood):
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         return event_shape
 
-    def __call__(self, output: Float[Array, "..."]) -> PoissonDistribution:
-        return PoissonDistribution(jnp.exp(output))
+    def __call__(self, output: Float[Array, "..."]) -> vd.PoissonLogRate:
+        return vd.PoissonLogRate(output)
