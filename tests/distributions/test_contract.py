@@ -573,6 +573,18 @@ def test_poisson_keeps_its_digits_in_single_precision():
     np.testing.assert_array_equal(off, -np.inf)
 
 
+def test_gradients_of_counts_hold_where_two_formulas_meet(float64):
+    """Half of a derivative was lost where count and concentration were equal: 0.11 at 1 for 0.03."""
+    k, c = np.array([1.0, 3.0, 15.0, 4.0]), np.array([1.0, 3.0, 1.0, 16.0])
+
+    @jax.jit
+    def slopes(c):
+        score = lambda c: vd.NegativeBinomialLogMean(1.3, c).log_prob(k)  # noqa: E731
+        return jax.grad(lambda c: score(c).sum())(c), (score(c + 1e-5) - score(c - 1e-5)) / 2e-5
+
+    np.testing.assert_allclose(*slopes(c), rtol=1e-7, atol=1e-9)
+
+
 def test_moments_that_do_not_exist():
     d = vd.StudentT(np.array([0.5, 1.5, 3.0]), 7.0, 2.0)
     np.testing.assert_allclose(d.mean, [np.nan, 7, 7])

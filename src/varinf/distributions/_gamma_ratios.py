@@ -13,11 +13,12 @@ def stirling_error(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
     Source: DLMF 5.11.1.
     """
-    large, small = jnp.maximum(x, _LARGE), jnp.minimum(x, _LARGE)
+    is_small = x < _LARGE
+    large, small = jnp.where(is_small, _LARGE, x), jnp.where(is_small, x, _LARGE)
     square = 1 / large**2
     series = (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square * (1 / 1680 - square / 1188)))) / large
     direct = gammaln(small + 1) - (small + 0.5) * jnp.log(small) + small - 0.5 * jnp.log(2 * jnp.pi)
-    return jnp.where(x < _LARGE, direct, series)
+    return jnp.where(is_small, direct, series)
 
 
 def log_half_step(x: Float[Array, "..."]) -> Float[Array, "..."]:

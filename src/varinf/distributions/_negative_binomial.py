@@ -62,7 +62,8 @@ class NegativeBinomialLogMean(FromArrays):
         # zero and flat at t = 0: k t − n ln(1 + (k / n)(e^t − 1)), which is the same with c and −t for k and t. Of the
         # two, the one with the smaller share, in which nothing cancels.
         t = self.log_mean - jnp.log(k)
-        a, s = jnp.minimum(k, c), jnp.where(k < c, t, -t)
+        fewer = k < c
+        a, s = jnp.where(fewer, k, c), jnp.where(fewer, t, -t)
         share, far = a / n, s > _FAR
         near = jnp.log1p(share * jnp.expm1(jnp.where(far, 0.0, s)))
         # here e^s could overflow
