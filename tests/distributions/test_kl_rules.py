@@ -206,6 +206,34 @@ def test_it_is_the_integral(float64, name):
         assert (turned > 1e-3).all()
 
 
+# --- in single precision, by values worked out with mpmath to 80 digits --------------------------------------------
+
+# of large parameters, or of all but equal ones
+CLOSE = [
+    (lambda a: vd.Gamma(a, a), 1e4, 1.01e4, 2.48353985e-5),
+    (lambda a: vd.Beta(a, 1e6), 1e6, 1e6 + 1, 2.50000062e-7),
+    (lambda a: vd.Dirichlet(jnp.stack([a, jnp.float32(1e6), jnp.float32(1e6)])), 1e6, 1.001e6, 0.333185487),
+    (lambda a: vd.WishartCholesky(a, scale_tril=jnp.eye(2)), 1e6, 1e6 + 1, 5.00000583e-7),
+    (lambda a: vd.LKJCholesky(3, a), 1e6, 1e6 + 1, 7.49999375e-13),
+    (vd.Poisson, 1e6, 1e6 + 1, 4.99999667e-7),
+    (lambda a: vd.BinomialProbs(a, 1_000_000), 0.25, 0.2501, 0.0266548855),
+    (lambda a: vd.Normal(0.0, a), 1.001, 1.0, 9.99760332e-7),
+    (lambda a: vd.Normal(0.0, a), 1e-20, 1.0, 45.5517019),
+    (vd.Exponential, 1.001, 1.0, 4.9938072e-7),
+]
+
+
+def test_it_keeps_its_digits_in_single_precision():
+    """By differences of ln Γ or of ln x an error of a tenth of it would be a small one."""
+
+    @jax.jit
+    def kls(q, p):
+        return [vd.kl_divergence(make(a), make(b)) for (make, *_), a, b in zip(CLOSE, q, p, strict=True)]
+
+    _, q, p, expected = zip(*CLOSE, strict=True)
+    np.testing.assert_allclose(kls(list(q), list(p)), expected, rtol=1e-3)
+
+
 # --- of hurdles, whose values are a point and a density, and of matrices: by the average over draws ---------------
 
 TRILS = np.array([[[1.0, 0], [0.5, 0.7]], [[2.0, 0], [-0.5, 1.2]]])

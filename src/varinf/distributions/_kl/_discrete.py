@@ -8,7 +8,8 @@ from jax.core import Tracer
 from numpyro import distributions as nd
 
 from varinf.distributions._bernoulli import Bernoulli
-from varinf.distributions._kl._registry import no_closed_form, rule, safe_log, weighted
+from varinf.distributions._excess import excess, log_ratio
+from varinf.distributions._kl._registry import no_closed_form, rule, safe_log
 from varinf.distributions._softplus import softplus
 from varinf.errors import InputError
 
@@ -43,10 +44,15 @@ def of_chance(probs):
     return probs, 1 - probs, safe_log(probs), jnp.where(possible, jnp.log1p(-jnp.where(possible, probs, 0)), -jnp.inf)
 
 
+def _term(q, p, log):
+    """q ln(q / p) − q + p given ln(p / q), which is p where q is 0: summed over all classes, a KL."""
+    possible = q >= jnp.finfo(q.dtype).tiny  # else e^log could overflow
+    return jnp.where(possible, q * excess(jnp.where(possible, log, 0)), p)
+
+
 def bernoulli(q, p):
     """KL of two-way choices, each given as `of_chance` gives it."""
-    chance, other, log_chance, log_other = q
-    return weighted(chance, log_chance, p[2]) + weighted(other, log_other, p[3])
+    return sum(_term(q[i], p[i], p[i + 2] - q[i + 2]) for i in range(2))
 
 
 @rule(_BERNOULLI)
@@ -90,7 +96,7 @@ def _(q, p):
 @rule(nd.Poisson)
 def _(q, p):
     q_rate, p_rate = (jnp.asarray(d.rate, jnp.result_type(d.rate, float)) for d in (q, p))
-    return weighted(q_rate, safe_log(q_rate), safe_log(p_rate)) - q_rate + p_rate
+    return _term(q_rate, p_rate, log_ratio(p_rate, jnp.where(q_rate > 0, q_rate, 1)))
 
 
 def _class_log_probs(d):
@@ -103,7 +109,7 @@ def _classes(q, p):
     log_q, log_p = _class_log_probs(q), _class_log_probs(p)
     if log_q.shape[-1] != log_p.shape[-1]:
         raise InputError(f"KL[q || p] needs as many classes in both, got {log_q.shape[-1]} and {log_p.shape[-1]}")
-    return weighted(jnp.exp(log_q), log_q, log_p).sum(-1)
+    return _term(jnp.exp(log_q), jnp.exp(log_p), log_p - log_q).sum(-1)
 
 
 @rule(_CATEGORICAL)

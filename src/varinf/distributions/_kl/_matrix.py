@@ -2,27 +2,34 @@
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import digamma, gammaln, multigammaln
 from numpyro import distributions as nd
 
+from varinf.distributions._excess import excess, log_ratio
+from varinf.distributions._gamma_ratios import kl_of_shapes
 from varinf.distributions._kl._registry import rule
 
 
-def _multidigamma(a, dim):
-    return digamma(jnp.asarray(a)[..., None] - jnp.arange(dim) / 2).sum(-1)
+def _less(a, alpha, less):
+    """What ln Γ at α − c lies above its tangent at a − c, but for α (r − 1 − ln r) of r = a / α, summed over c."""
+    a, alpha = (jnp.asarray(shape)[..., None] for shape in (a, alpha))
+    log = log_ratio(alpha - less, a - less, alpha - a)
+    sizes = less * excess(log) - alpha * excess(log - log_ratio(alpha, a))
+    return (sizes + kl_of_shapes(a - less, alpha - less)).sum(-1)
 
 
-def _wishart(n, m, log_det, trace, dim):
-    """KL of Wisharts with n and m degrees of freedom, ½ ln |Vp| / |Vq| and tr(Vp⁻¹ Vq)."""
-    sizes = multigammaln(m / 2, dim) - multigammaln(n / 2, dim) + (n - m) / 2 * _multidigamma(n / 2, dim)
-    return sizes + m * log_det + n / 2 * (trace - dim)
+def _wishart(n, m, log_diagonal, others, dim):
+    """KL of Wisharts with n and m degrees of freedom, by Lp⁻¹ Lq: its diagonal's logarithms, its other squares' sum."""
+    log_means = 2 * log_diagonal + log_ratio(n, m)[..., None]
+    means = m / 2 * excess(log_means).sum(-1) + n / 2 * others
+    return means + _less(n / 2, m / 2, jnp.arange(dim) / 2)
 
 
 def _compare(tril, other):
-    """½ ln |A| / |B| and tr(A⁻¹ B) of A and B with these Cholesky factors."""
+    """Of the inverse of one Cholesky factor times another: the logarithms of the diagonal, the sum of other squares."""
     tril, other = jnp.broadcast_arrays(tril, other)
-    log_det = jnp.log(jnp.diagonal(tril, axis1=-2, axis2=-1) / jnp.diagonal(other, axis1=-2, axis2=-1)).sum(-1)
-    return log_det, (jax.scipy.linalg.solve_triangular(tril, other, lower=True) ** 2).sum((-2, -1))
+    log_diagonal = log_ratio(*(jnp.diagonal(factor, axis1=-2, axis2=-1) for factor in (other, tril)))
+    product = jax.scipy.linalg.solve_triangular(tril, other, lower=True)
+    return log_diagonal, (jnp.tril(product, -1) ** 2).sum((-2, -1))
 
 
 @rule(nd.WishartCholesky)
@@ -40,10 +47,5 @@ def _(q, p):
 def _(q, p):
     # an exponential family in the log determinant, with the log of the normaliser of Lewandowski et al. 2009
     others = q.dimension - 1
-    alpha, other = (jnp.asarray(d.concentration) + others / 2 for d in (q, p))
-
-    def log_size(alpha):
-        return multigammaln(alpha - 0.5, others) - others * gammaln(alpha)
-
-    mean_log_det = _multidigamma(alpha - 0.5, others) - others * digamma(alpha)
-    return log_size(other) - log_size(alpha) + (alpha - other) * mean_log_det
+    a, alpha = (jnp.asarray(d.concentration) + others / 2 for d in (q, p))
+    return _less(a, alpha, (jnp.arange(others) + 1) / 2) - others * kl_of_shapes(a, alpha)

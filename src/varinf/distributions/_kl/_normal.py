@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from numpyro import distributions as nd
 
 from varinf.distributions._diag_normal import MultivariateNormalDiag
+from varinf.distributions._excess import excess, log_ratio
 from varinf.distributions._from_arrays import solve_lower
 from varinf.distributions._kl._registry import grouped_rule, rule
 from varinf.distributions._low_rank_normal import LowRankMultivariateNormal
@@ -14,13 +15,13 @@ _LOW_RANK = (LowRankMultivariateNormal, nd.LowRankMultivariateNormal)
 _TRIL = (MultivariateNormalTriL, nd.MultivariateNormal)
 
 
-def _from_ratio(ratio, square):
-    """½ (r + s² − 1 − ln r) of variances of ratio r and a shift of s standard deviations of p."""
-    return 0.5 * (ratio + square - 1 - jnp.log(ratio))
+def _from_ratio(log, square):
+    """½ (r + s² − 1 − ln r) of variances of ratio r, given ln r, and of a shift of s standard deviations of p."""
+    return 0.5 * (excess(log) + square)
 
 
 def _scalar(q_loc, q_scale, p_loc, p_scale):
-    return _from_ratio((q_scale / p_scale) ** 2, ((q_loc - p_loc) / p_scale) ** 2)
+    return _from_ratio(2 * log_ratio(q_scale, p_scale), ((q_loc - p_loc) / p_scale) ** 2)
 
 
 @rule(nd.Normal)
@@ -107,7 +108,7 @@ def _multiplicity(dim):
 def _(q, p):
     dim = q.event_shape[-1]
     square = jnp.abs(jnp.fft.rfft(q.loc - p.loc)) ** 2 / (dim * p.covariance_rfft)
-    return (_multiplicity(dim) * _from_ratio(q.covariance_rfft / p.covariance_rfft, square)).sum(-1)
+    return (_multiplicity(dim) * _from_ratio(log_ratio(q.covariance_rfft, p.covariance_rfft), square)).sum(-1)
 
 
 @rule(MultivariateNormalDiag, nd.CirculantNormal)
@@ -120,7 +121,7 @@ def _(q, p):
 
 @rule(nd.GaussianRandomWalk)
 def _(q, p):
-    return q.num_steps * _from_ratio((q.scale / p.scale) ** 2, 0)
+    return q.num_steps * _from_ratio(2 * log_ratio(q.scale, p.scale), 0)
 
 
 @rule(nd.MatrixNormal)

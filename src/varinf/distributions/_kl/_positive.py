@@ -4,9 +4,11 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import betaln, digamma, exp1, gammaincc, gammaln
+from jax.scipy.special import exp1, gammaincc, gammaln
 from numpyro import distributions as nd
 
+from varinf.distributions._excess import excess, log_ratio
+from varinf.distributions._gamma_ratios import kl_of_shapes
 from varinf.distributions._kl._registry import rule
 
 _GAMMA = (nd.Gamma, nd.Exponential)
@@ -22,12 +24,18 @@ def _shape_and_rate(d):
 
 
 def _gamma(a, b, alpha, beta):
-    return (a - alpha) * digamma(a) - gammaln(a) + gammaln(alpha) + alpha * jnp.log(b / beta) + a * (beta / b - 1)
+    # of the means, and of the shapes about them
+    return alpha * excess(log_ratio(a, alpha) + log_ratio(beta, b)) + kl_of_shapes(a, alpha)
 
 
 @rule(_GAMMA)
 def _(q, p):
     return _gamma(*_shape_and_rate(q), *_shape_and_rate(p))
+
+
+@rule(nd.Exponential)
+def _(q, p):
+    return excess(log_ratio(p.rate, q.rate))
 
 
 @rule(nd.InverseGamma)
@@ -52,24 +60,29 @@ def _(q, p):
     return log_terms + scaled * _gamma_function(1 + 1 / k) - np.euler_gamma - 1
 
 
+def _dirichlet(a, alpha):
+    # of gammas of one rate, but for their sum, which of their shares says nothing
+    total, other = a.sum(-1), alpha.sum(-1)
+    means = log_ratio(a, alpha) - log_ratio(total, other)[..., None]
+    return (alpha * excess(means) + kl_of_shapes(a, alpha)).sum(-1) - kl_of_shapes(total, other)
+
+
 @rule(nd.Beta)
 def _(q, p):
-    a, b, alpha, beta = q.concentration1, q.concentration0, p.concentration1, p.concentration0
-    mean_logs = (a - alpha) * digamma(a) + (b - beta) * digamma(b) - (a + b - alpha - beta) * digamma(a + b)
-    return betaln(alpha, beta) - betaln(a, b) + mean_logs
+    def shares(d):
+        return jnp.stack(jnp.broadcast_arrays(d.concentration1, d.concentration0), axis=-1)
+
+    return _dirichlet(shares(q), shares(p))
 
 
 @rule(nd.Dirichlet)
 def _(q, p):
-    a, alpha = q.concentration, p.concentration
-    total, sums = a.sum(-1, keepdims=True), gammaln(a.sum(-1)) - gammaln(alpha.sum(-1))
-    return sums + (gammaln(alpha) - gammaln(a) + (a - alpha) * (digamma(a) - digamma(total))).sum(-1)
+    return _dirichlet(q.concentration, p.concentration)
 
 
 @rule(nd.HalfNormal)
 def _(q, p):
-    ratio = q.scale / p.scale
-    return 0.5 * (ratio**2 - 1) - jnp.log(ratio)
+    return 0.5 * excess(2 * log_ratio(q.scale, p.scale))
 
 
 @rule(nd.HalfCauchy)
@@ -85,7 +98,7 @@ def _index_and_least(d) -> tuple[Any, Any]:
 @rule(_POWER_LAW)
 def _(q, p):
     (a, low), (alpha, least) = _index_and_least(q), _index_and_least(p)
-    inside = jnp.log(a / alpha) + alpha * jnp.log(low / least) + alpha / a - 1
+    inside = alpha * log_ratio(low, least) + excess(log_ratio(alpha, a))
     return jnp.where(low >= least, inside, jnp.inf)
 
 
