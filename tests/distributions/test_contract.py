@@ -10,6 +10,7 @@ import pytest
 import scipy.integrate
 import scipy.special
 import scipy.stats
+from numpyro.distributions import constraints
 
 from varinf import distributions as vd
 
@@ -283,6 +284,25 @@ def test_gradients_of_mixtures_hold_with_a_component_of_no_weight(float64):
             gradients = jax.device_get(gradients_of(weights, loc, x))
             assert all(np.isfinite(g).all() for g in gradients)
             assert gradients[1][2] == 0
+
+
+def test_gradients_of_mixtures_hold_off_the_support_of_a_component(float64):
+    """A density's formula gives NaN there, or its gradient does, which a `where` after it lets through."""
+
+    @jax.jit
+    def everything(parameters, x):
+        def log_prob(loc, a, low):
+            components = [vd.Normal(loc, 1.0), vd.LogNormal(loc, 1.0), vd.Gamma(a, 1.0), vd.Uniform(low, 9.0)]
+            mixing = vd.Categorical(np.full(4, 0.25))
+            return vd.MixtureGeneral(mixing, components, support=constraints.real).log_prob(x)
+
+        return log_prob(*parameters), jax.grad(lambda *p: log_prob(*p).sum(), (0, 1, 2))(*parameters)
+
+    x = np.array([-1.0, 0.0])
+    log_prob, gradients = everything((0.5, 2.0, np.array([1.0, 2.0])), x)
+    np.testing.assert_allclose(log_prob, scipy.stats.norm(0.5).logpdf(x) - np.log(4), rtol=1e-12)
+    for got, expected in zip(gradients, ((x - 0.5).sum(), 0, 0), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
 def test_discretized_logistic_variance_in_single_precision():

@@ -3,6 +3,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 from numpyro import distributions as nd
 
 from varinf.distributions._from_arrays import FromArrays
@@ -57,15 +58,24 @@ class MixtureGeneral(FromArrays, nd.MixtureGeneral):
         return jnp.stack(variances, axis=self.mixture_dim)
 
     def component_log_probs(self, value):
-        log_probs = []
-        for d in self.component_distributions:
-            log_prob, support = d.log_prob(value), d.support
-            if self._support is not None and support is not None:
-                log_prob = jnp.where(support(value), log_prob, -jnp.inf)
-            log_probs.append(log_prob)
+        if self._support is None:
+            log_probs = [d.log_prob(value) for d in self.component_distributions]
+        else:
+            value = jnp.broadcast_to(value, jnp.broadcast_shapes(jnp.shape(value), self.shape()))
+            log_probs = [_on_its_support(d, value) for d in self.component_distributions]
         stacked = jnp.stack(jnp.broadcast_arrays(*log_probs), axis=-1)
         logits: Any = self.mixing_distribution.logits
         return jax.nn.log_softmax(logits) + stacked
+
+
+def _on_its_support(d: Any, value: Array) -> Array:
+    """The log density, and −∞ with derivative 0 off the support, where a density's formula gives what it may."""
+    support = d.support
+    if support is None:
+        return d.log_prob(value)
+    inside = support(value)
+    each = inside.reshape(inside.shape + (1,) * d.event_dim)
+    return jnp.where(inside, d.log_prob(jnp.where(each, value, support.feasible_like(value))), -jnp.inf)
 
 
 def Mixture(
