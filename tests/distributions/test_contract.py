@@ -519,6 +519,19 @@ def test_bernoulli_at_certainty():
     d = vd.Bernoulli(jnp.array([0.0, 1.0]))
     np.testing.assert_array_equal(d.log_prob(0.0), [0, -np.inf])
     np.testing.assert_array_equal(d.log_prob(1.0), [-np.inf, 0])
+    entropy = jax.value_and_grad(lambda logits: vd.Bernoulli(logits=logits).entropy().sum())
+    np.testing.assert_array_equal(entropy(d.logits)[0], 0)
+    np.testing.assert_array_equal(entropy(d.logits)[1], 0)
+
+
+def test_categorical_entropy_at_certainty(float64):
+    d = vd.Categorical(np.array([[0.0, 1.0, 0.0], [0.25, 0.0, 0.75]]))
+    value, slope = jax.jit(jax.value_and_grad(lambda logits: vd.Categorical(logits=logits).entropy().sum()))(d.logits)
+    surprise = -np.log([0.25, 0.75])
+    entropy = surprise @ [0.25, 0.75]
+    np.testing.assert_allclose(value, entropy)
+    off = np.array([0.25, 0.75]) * (surprise - entropy)
+    np.testing.assert_allclose(slope, [[0, 0, 0], [off[0], 0, off[1]]], atol=1e-15)
 
 
 def test_bernoulli_enumerates_its_support_and_knows_its_entropy(float64):

@@ -64,7 +64,9 @@ class Bernoulli(FromArrays):
         return self.probs * (1 - self.probs)
 
     def entropy(self):
-        return softplus(self.logits) - self.probs * self.logits
+        # of certainty 0, and not 0 times infinity
+        logits = jnp.nan_to_num(self.logits, nan=jnp.nan)
+        return softplus(logits) - self.probs * logits
 
     def enumerate_support(self, expand: bool = True):
         values = jnp.arange(2).reshape((2,) + (1,) * len(self.batch_shape))

@@ -41,6 +41,11 @@ class Categorical(FromArrays, CategoricalLogits):
         picked = jnp.take_along_axis(log_probs, jnp.clip(index, 0, classes - 1).astype(int), axis=-1)
         return jnp.where(known, picked, -jnp.inf)[..., 0]
 
+    def entropy(self):
+        log_probs = jax.nn.log_softmax(self.logits, axis=-1)
+        # of what cannot be 0, and not 0 times infinity
+        return -(jnp.exp(log_probs) * jnp.nan_to_num(log_probs, nan=jnp.nan)).sum(-1)
+
     @property
     def mean(self):
         probs: Any = self.probs
