@@ -555,6 +555,22 @@ def test_continuous_bernoulli_entropy(float64):
         assert float(d.entropy()) == pytest.approx(entropy, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("make", "parameters"),
+    [
+        (lambda a: vd.Bernoulli(logits=a), (0, 2)),
+        (lambda a: vd.Categorical(logits=a), (0, 2)),
+        (lambda a: vd.DiscretizedLogistic(a, 10), (0, 128)),
+    ],
+)
+def test_whole_numbers_are_numbers(make, parameters):
+    """Those of the type of the parameters, cut off to whole ones, were values: ln p(½) was ln p(0)."""
+    everything = lambda d, x: (d.sample(jax.random.key(0), (5,)), d.mean, d.variance, d.log_prob(x))  # noqa: E731
+    got, expected = (jax.jit(everything)(make(np.array(parameters, kind)), 0.5) for kind in (np.int32, np.float32))
+    jax.tree.map(np.testing.assert_array_equal, got, expected)
+    assert (got[-1] == -np.inf).all()
+
+
 @pytest.mark.parametrize("make", [vd.Bernoulli, vd.Categorical])
 def test_one_of_probs_and_logits(make):
     with pytest.raises(ValueError, match="one of probs and logits"):

@@ -27,7 +27,7 @@ class Categorical(FromArrays, CategoricalLogits):
             # a class that cannot be has no part in the gradient, instead of 0 / 0
             possible = jnp.asarray(probs) > 0
             logits = jnp.where(possible, jnp.log(jnp.where(possible, probs, 1.0)), -jnp.inf)
-        super().__init__(jnp.asarray(logits), validate_args=validate_args)
+        super().__init__(jnp.asarray(logits, jnp.result_type(logits, float)), validate_args=validate_args)
 
     def _shapes(self):
         return jnp.shape(self.logits)[:-1], ()

@@ -24,8 +24,8 @@ class DiscretizedLogistic(FromArrays):
     pytree_aux_fields = ("num_values",)
 
     def __init__(self, loc, scale, num_values: int = 256, *, validate_args: bool | None = None):
-        shape = jnp.broadcast_shapes(jnp.shape(loc), jnp.shape(scale))
-        self.loc, self.scale = jnp.broadcast_to(loc, shape), jnp.broadcast_to(scale, shape)
+        dtype = jnp.result_type(loc, scale, float)
+        self.loc, self.scale = jnp.broadcast_arrays(*(jnp.asarray(array, dtype) for array in (loc, scale)))
         self.num_values = num_values
         super().__init__(validate_args=validate_args)
 
