@@ -54,6 +54,15 @@ def test_arguments_are_checked_without_a_program(compilations):
         vd.MultivariateNormalTriL(loc[:2], np.ones((2, 2), np.float32), validate_args=True)
 
 
+@pytest.mark.parametrize(("make", "probs"), [(vd.Bernoulli, 1.5), (vd.Categorical, [-1.0, 2.0])])
+def test_probabilities_are_checked_though_logits_are_kept(make, probs):
+    probs = np.array(probs, np.float32)
+    with pytest.raises(ValueError, match=f"{make.__name__} distribution got invalid probs parameter"):
+        make(probs)
+    make(probs, validate_args=False)
+    jax.eval_shape(lambda probs: make(probs, validate_args=True).logits, probs)
+
+
 def test_the_check_leaves_nothing_in_a_program():
     def made(scale):
         d = vd.MultivariateNormalDiag(np.zeros(2, np.float32), scale, validate_args=True)

@@ -31,9 +31,10 @@ class Bernoulli(FromArrays):
     def __init__(self, probs=None, logits=None, *, soft_targets: bool = False, validate_args: bool | None = None):
         if (probs is None) == (logits is None):
             raise ValueError("Bernoulli: expected one of probs and logits")
-        self.logits = (
-            jnp.asarray(logits, jnp.result_type(logits, float)) if probs is None else jax.scipy.special.logit(probs)
-        )
+        if probs is not None:
+            self._check_probs(probs, constraints.unit_interval, validate_args)
+            logits = jax.scipy.special.logit(probs)
+        self.logits = jnp.asarray(logits, jnp.result_type(logits, float))
         self.soft_targets = soft_targets
         super().__init__(validate_args=validate_args)
 

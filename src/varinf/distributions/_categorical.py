@@ -24,6 +24,7 @@ class Categorical(FromArrays, CategoricalLogits):
         if (probs is None) == (logits is None):
             raise ValueError("Categorical: expected one of probs and logits")
         if probs is not None:
+            self._check_probs(probs, constraints.nonnegative, validate_args)  # they need not sum to one
             # a class that cannot be has no part in the gradient, instead of 0 / 0
             possible = jnp.asarray(probs) > 0
             logits = jnp.where(possible, jnp.log(jnp.where(possible, probs, 1.0)), -jnp.inf)

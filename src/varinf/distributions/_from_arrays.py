@@ -55,10 +55,18 @@ class FromArrays(Distribution):
             if constraints.is_dependent(constraint):
                 continue
             if not isinstance(value, Tracer):
-                if not np.all(constraint(np.asarray(value))):
-                    raise ValueError(f"{type(self).__name__} distribution got invalid {name} parameter.")
+                self._check(name, value, constraint)
             elif strict:
                 raise RuntimeError("Cannot validate arguments inside jitted code.")
+
+    def _check(self, name: str, value: Any, constraint: Any) -> None:
+        if not np.all(constraint(np.asarray(value))):
+            raise ValueError(f"{type(self).__name__} distribution got invalid {name} parameter.")
+
+    def _check_probs(self, probs: Any, constraint: Any, validate_args: bool | None) -> None:
+        """The check, where it is asked for and can be, of probabilities, of which the logits alone are kept."""
+        if (self._validate_args if validate_args is None else validate_args) and not isinstance(probs, Tracer):
+            self._check("probs", probs, constraint)
 
 
 _LONG = 64  # numbers of a row
