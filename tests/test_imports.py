@@ -14,7 +14,10 @@ ROOMS = [
     {"likelihoods", "posteriors", "objectives"},
     {"models"},
     {"train", "inference", "evaluate"},
-    {"config", "run", "choice", "kinds", "job"},
+    {"config"},
+    {"run", "choice"},
+    {"kinds"},
+    {"job"},
     {"estimators", "report"},
     {"cli"},
 ]

@@ -13,13 +13,28 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from varinf._checks import known
 from varinf._table import Table
 from varinf.errors import InputError
-from varinf.kinds import KINDS, KINDS_OF
 from varinf.likelihoods import LIKELIHOODS
 from varinf.models import WEIGHT_POSTERIORS, WEIGHT_PRIORS
 from varinf.networks import ACTIVATIONS, NETWORKS
 from varinf.objectives import OBJECTIVES
 from varinf.posteriors import LOCAL_POSTERIORS
 from varinf.train import OPTIMIZERS, SCHEDULES
+
+KINDS = Table("model", "varinf.kinds", {"vae": "VAEKind", "classifier": "Classifier", "regressor": "Regressor"})
+
+# Settings that mean something to some kinds of model alone; the others would pass them over without a word.
+_NETWORKS = ("classifier", "regressor")
+KINDS_OF = {
+    "label": ("vae",),
+    "target": _NETWORKS,
+    "latent_dim": ("vae",),
+    "binarize": ("vae",),
+    "precision": ("vae",),
+    "likelihood": ("vae", "regressor"),
+    "variance": ("vae", "regressor"),
+    "prior_scale": _NETWORKS,
+    "weight_draws": _NETWORKS,
+}
 
 
 def _one_of(table: Table) -> AfterValidator:

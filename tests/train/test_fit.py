@@ -204,7 +204,7 @@ def test_what_cannot_be_fitted(settings, message):
 
 
 def test_data_outside_the_support_are_refused():
-    with pytest.raises(vi.InputError, match=r"expected zeros and ones .* got values from 0 to 255; pass .*scale=255"):
+    with pytest.raises(vi.InputError, match=r"expected zeros and ones .* got values from 0 to 255; .*scale=255"):
         vi.fit(vae(), rows(20) * 255, key=KEY)
 
 

@@ -28,7 +28,8 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
     encoder, gives q(z | x), a normal distribution close to p(z | x). Both are fitted by stochastic gradients of the
     evidence lower bound on ln p(x). With `hidden_layer_sizes=()` and the Gaussian likelihood it is factor analysis.
 
-    Columns are standardised inside, where the likelihood is Gaussian; what comes out is in the units of `X`.
+    Columns are standardised inside, where the likelihood is Gaussian; what comes out is in the units of `X`, or under a
+    Bernoulli likelihood, continuous or not, in those of `X / scale`, from 0 to 1.
 
     Parameters
     ----------
@@ -234,7 +235,7 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
         return evaluate.encode(self.model_, X).means.astype(_float_type(X))
 
     def inverse_transform(self, X: Any) -> np.ndarray:
-        """The rows that codes stand for: the mean of p(x | z), in the units of the data.
+        """The rows that codes stand for: the mean of p(x | z).
 
         Parameters
         ----------
@@ -269,7 +270,7 @@ class VariationalAutoencoder(TransformerMixin, ClassNamePrefixFeaturesOutMixin, 
     def score_samples(self, X: Any) -> np.ndarray:
         """ln p(x) of each row, in nats, by importance sampling from q(z | x).
 
-        It is a density in the units of the data (for binarised pixels, the probability of one binarisation). It is
+        It is a density by the units of what comes out, or a probability (of one binarisation, for pixels). It is
         fixed by the fit and the row, and does not depend on the rows beside it.
 
         Parameters

@@ -63,7 +63,7 @@ def encode(model: Any, x: Any) -> Codes:
 
 
 def decode(model: Any, codes: Any) -> np.ndarray:
-    """The mean of p(x | z), `[n, *event]` in the units of the data, at each of some codes `[n, dim]`."""
+    """The mean of p(x | z), `[n, *event]` in the units of `VAE.decode`, at each of some codes `[n, dim]`."""
     codes = np.asarray(codes, jnp.result_type(float))
     size, parts = _size(event_shape(model)), []
     # The network works in single precision, the way back to the units of the data in double: so do columns such as

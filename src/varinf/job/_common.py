@@ -3,8 +3,8 @@
 import jax
 from jaxtyping import Array
 
-from varinf.config import Settings
-from varinf.kinds import KINDS, AbstractKind
+from varinf.config import KINDS, Settings
+from varinf.kinds import AbstractKind
 from varinf.run import Run
 
 

@@ -6,8 +6,6 @@ from ._kind import one_spec as one_spec
 from ._network import AbstractNetwork as AbstractNetwork
 from ._network import inputs as inputs
 from ._regressor import Regressor as Regressor
-from ._table import KINDS as KINDS
-from ._table import KINDS_OF as KINDS_OF
 from ._vae import VAEKind as VAEKind
 from ._vae import between as between
 from ._vae import codes as codes

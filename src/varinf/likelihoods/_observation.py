@@ -71,11 +71,12 @@ class AbstractObservation(eqx.Module):
 
     @abc.abstractmethod
     def log_det(self) -> Array:
-        """ln |d observation / d stored row|: added to a log density, it is one in the stored units, in nats."""
+        """ln |d observation / d stored row|: added to a log density, it is one in the stored units, in nats; 0 for
+        pixels, which are told of in [0, 1]."""
 
     @abc.abstractmethod
     def restore(self, p: Distribution) -> Distribution:
-        """A distribution over observations, as one over rows in the stored units."""
+        """A distribution over observations, as one over rows in the stored units, or over pixels in [0, 1]."""
 
 
 class _AbstractOnDevice(AbstractObservation):

@@ -67,7 +67,7 @@ class VAE(AbstractModel):
         return self.encoder(self.observation(jnp.asarray(rows), key=None))
 
     def decode(self, z: Float[Array, "*batch dim"]) -> Distribution:
-        """p(x | z) in the units of the data."""
+        """p(x | z) in the units of the data; of pixels under a Bernoulli likelihood, continuous or not, in [0, 1]."""
         z, shape = jnp.asarray(z), self._prior().event_shape
         if z.shape[max(0, z.ndim - len(shape)) :] != shape:
             raise InputError(f"expected codes of shape {shape}, as the prior's are, got {z.shape[1:]}")

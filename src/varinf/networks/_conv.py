@@ -23,8 +23,8 @@ class ConvEncoder(eqx.Module):
         out_size: length of the vector.
         channels: of the convolutions' outputs.
         activation: a name in `ACTIVATIONS`.
-        dtype: of the operands of the matrix products, "float32" or "bfloat16"; sums are in float32, parameters
-            stay as they are.
+        dtype: of the operands of the matrix products, "float32" or "bfloat16"; sums are in the type of the
+            parameters, which stay as they are.
         key: for the initial weights.
     """
 

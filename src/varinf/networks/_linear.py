@@ -14,8 +14,8 @@ class Linear(eqx.Module):
     Attributes:
         weight: a row for each number that comes in.
         bias: of what goes out.
-        dtype: type of the operands of the matrix product, "float32" or "bfloat16"; sums are in float32,
-            parameters stay as they are.
+        dtype: type of the operands of the matrix product, "float32" or "bfloat16"; sums are in the type of the
+            parameters, which stay as they are.
     """
 
     weight: Float[Array, "in out"]
