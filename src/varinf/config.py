@@ -29,6 +29,7 @@ KINDS_OF = {
     "target": _NETWORKS,
     "latent_dim": ("vae",),
     "binarize": ("vae",),
+    "free_bits": ("vae",),
     "precision": ("vae",),
     "likelihood": ("vae", "regressor"),
     "variance": ("vae", "regressor"),

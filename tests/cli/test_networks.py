@@ -253,6 +253,7 @@ FAULTS = {
         [*OF_KIND, "--latent-dim", "16"],
         "--latent-dim is for a vae, and the model is a class",
     ),
+    "free bits": ("a price", {}, [*OF_PRICE, "--free-bits", "0.1"], "--free-bits is for a vae"),
     "binarize": ("a kind", {}, [*OF_KIND, "--binarize", "none"], "--binarize is for a vae"),
     "label": ("a price", {}, [*OF_PRICE, "--label", "a"], "--label is for a vae, and the model is a regressor"),
     "likelihood of classes": (

@@ -226,6 +226,7 @@ def test_masked_rows_do_not_count(name):
         (lambda: ELBO(free_bits=0.5, kl="monte_carlo"), "free_bits needs a KL in closed form"),
         (lambda: ELBO(free_bits=0.5, estimator="stl"), "free_bits needs a KL in closed form"),
         (lambda: ELBO(free_bits=-0.5), "free_bits must not be negative"),
+        (lambda: ELBO(beta=-1), "beta must not be negative"),
         (lambda: ELBO(num_samples=0), "at least 1"),
         (lambda: ELBO(kl="exact"), "unknown kl"),
         (lambda: ELBO(estimator="slt"), "Did you mean 'stl'"),

@@ -50,6 +50,8 @@ class ELBO(AbstractObjective):
         estimator: str = "reparam",
     ):
         self.num_samples = at_least_one("num_samples", num_samples)
+        if isinstance(beta, int | float) and not beta >= 0:
+            raise InputError(f"beta must not be negative, got {beta:g}")
         self.beta = beta if callable(beta) else jnp.asarray(beta, jnp.result_type(float))
         if free_bits < 0:
             raise InputError(f"free_bits must not be negative, got {free_bits:g}")
