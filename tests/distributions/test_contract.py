@@ -638,3 +638,10 @@ def test_moments_that_do_not_exist():
     d = vd.StudentT(np.array([0.5, 1.5, 3.0]), 7.0, 2.0)
     np.testing.assert_allclose(d.mean, [np.nan, 7, 7])
     np.testing.assert_allclose(d.variance, [np.nan, np.inf, 12], rtol=1e-6)
+
+
+def test_draws_of_few_degrees_of_freedom():
+    """One in 7,000 is beyond a float32; by a gamma number that is 0 there, one in 80 was infinite or no number."""
+    draws = np.asarray(vd.StudentT(0.1).sample(jax.random.key(0), (50_000,)))
+    assert (~np.isfinite(draws)).mean() < 5e-4
+    assert scipy.stats.kstest(draws[np.abs(draws) < 1e30], scipy.stats.t(0.1).cdf).pvalue > 1e-3

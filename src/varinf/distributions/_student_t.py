@@ -42,7 +42,11 @@ class StudentT(FromArrays):
         return jnp.broadcast_shapes(self.df.shape, self.loc.shape, self.scale.shape), ()
 
     def sample(self, key: Any, sample_shape=()):
-        return self.loc + self.scale * jax.random.t(key, self.df, (*sample_shape, *self.batch_shape), self.loc.dtype)
+        shape, (normal_key, gamma_key) = (*sample_shape, *self.batch_shape), jax.random.split(key)
+        normal = jax.random.normal(normal_key, shape, self.loc.dtype)
+        # of few degrees of freedom the gamma number itself is 0 in single precision
+        log_gamma = jax.random.loggamma(gamma_key, self.df / 2, shape, self.loc.dtype)
+        return self.loc + self.scale * normal * jnp.exp(0.5 * (jnp.log(self.df / 2) - log_gamma))
 
     def log_prob(self, value):
         size = jnp.abs((value - self.loc) / self.scale) / jnp.sqrt(self.df)
