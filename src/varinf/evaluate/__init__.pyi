@@ -6,7 +6,6 @@ from ._codes import Codes as Codes
 from ._codes import decode as decode
 from ._codes import encode as encode
 from ._codes import event_shape as event_shape
-from ._codes import prior_of as prior_of
 from ._coverage import Coverage as Coverage
 from ._coverage import coverage as coverage
 from ._elbo import Bound as Bound

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
-from numpyro.distributions import Distribution
 
 from varinf import data
 from varinf._compiled import compiled
 from varinf.distributions import NoClosedForm, kl_per_dimension
 from varinf.evaluate._rows import padded_blocks
+from varinf.models import prior_of
 
 
 class Codes(NamedTuple):
@@ -34,11 +34,6 @@ class Codes(NamedTuple):
     def activity(self) -> np.ndarray:
         """Var_x(E[z | x]) of each latent; a latent is active above 0.01 (Burda, Grosse and Salakhutdinov 2016)."""
         return self.means.var(0, dtype=np.float64)
-
-
-def prior_of(model: Any) -> Distribution:
-    """p(z), which a model may hold as it is or as a module that returns it."""
-    return model.prior if isinstance(model.prior, Distribution) else model.prior()
 
 
 def event_shape(model: Any) -> tuple[int, ...]:

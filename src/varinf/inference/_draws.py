@@ -3,7 +3,6 @@
 import functools
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
@@ -11,6 +10,7 @@ from scipy import special
 from scipy.stats import qmc
 
 from varinf._compiled import compiled
+from varinf._noise import key_words
 
 _MOST_SOBOL = 512  # dimensions beyond which a Sobol sequence of some thousand points is no better than chance
 
@@ -99,6 +99,4 @@ def _written(numbered: tuple[ArrayLike, ArrayLike], chunks: Array) -> Array:
 
 def seeds(key: PRNGKeyArray, count: int) -> list[int]:
     """Seeds for NumPy that a key stands for."""
-    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    words = np.asarray(jax.random.key_data(key) if typed else key)
-    return np.random.SeedSequence(words.tolist()).generate_state(count).tolist()
+    return np.random.SeedSequence(key_words(key).tolist()).generate_state(count).tolist()

@@ -12,10 +12,10 @@ from varinf import data
 from varinf._checks import at_least_one, known
 from varinf._compiled import compiled
 from varinf.errors import InputError
-from varinf.evaluate import RowBlock, observed, padded_blocks, prior_of
+from varinf.evaluate import RowBlock, observed, padded_blocks
 from varinf.inference._draws import Noise, NoiseBuffer, normal_draws, seeds
 from varinf.inference._optimize import Search, no_memory, search_from
-from varinf.models import VAE
+from varinf.models import VAE, prior_of
 from varinf.objectives import Batch, Draw, Request, Terms
 from varinf.posteriors import POSTERIORS, AbstractFamily
 

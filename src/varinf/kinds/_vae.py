@@ -39,7 +39,7 @@ class VAEKind(AbstractKind):
         return {}
 
     def snapshot(self, model: models.VAE, *, key: PRNGKeyArray) -> Callable[[Any], np.ndarray]:
-        drawn = jnp.asarray(evaluate.prior_of(model).sample(key, (_SNAPSHOTS,)))
+        drawn = jnp.asarray(models.prior_of(model).sample(key, (_SNAPSHOTS,)))
         return lambda model: evaluate.decode(model, drawn)
 
     def evaluation(

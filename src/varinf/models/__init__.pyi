@@ -16,6 +16,7 @@ from ._table import WEIGHT_POSTERIORS as WEIGHT_POSTERIORS
 from ._table import WEIGHT_PRIORS as WEIGHT_PRIORS
 from ._target import AbstractTarget as AbstractTarget
 from ._vae import VAE as VAE
+from ._vae import prior_of as prior_of
 from ._weight_posterior import LAST_LAYER as LAST_LAYER
 from ._weight_posterior import LOW_RANK_WEIGHTS as LOW_RANK_WEIGHTS
 from ._weight_posterior import MEAN_FIELD_WEIGHTS as MEAN_FIELD_WEIGHTS

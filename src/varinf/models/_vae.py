@@ -51,7 +51,8 @@ class VAE(AbstractModel):
 
     def score(self, batch: Batch, draw: Draw, request: Request) -> Terms:
         z, *known = draw.latents if isinstance(draw.latents, tuple) else (draw.latents,)
-        q, prior = draw.context, self._prior()
+        q: Any = draw.context
+        prior: Any = prior_of(self)
         kl = None
         if request.closed_form_kl:
             with contextlib.suppress(NoClosedForm):
@@ -68,7 +69,7 @@ class VAE(AbstractModel):
 
     def decode(self, z: Float[Array, "*batch dim"]) -> Distribution:
         """p(x | z) in the units of the data; of pixels under a Bernoulli likelihood, continuous or not, in [0, 1]."""
-        z, shape = jnp.asarray(z), self._prior().event_shape
+        z, shape = jnp.asarray(z), prior_of(self).event_shape
         if z.shape[max(0, z.ndim - len(shape)) :] != shape:
             raise InputError(f"expected codes of shape {shape}, as the prior's are, got {z.shape[1:]}")
         return self.observation.restore(self.decoder(z))
@@ -80,8 +81,11 @@ class VAE(AbstractModel):
     def sample(self, num_samples: int, *, key: PRNGKeyArray, mean: bool = False) -> Array:
         """Draws from p(x), `[num_samples, *event]`; with `mean`, the decoder's mean at draws of z."""
         z_key, x_key = jax.random.split(key)
-        p: Any = self.decode(self._prior().sample(z_key, (num_samples,)))
+        z: Any = prior_of(self).sample(z_key, (num_samples,))
+        p: Any = self.decode(z)
         return p.mean if mean else p.sample(x_key)
 
-    def _prior(self) -> Any:
-        return self.prior if isinstance(self.prior, Distribution) else self.prior()
+
+def prior_of(model: Any) -> Distribution:
+    """p(z), which a model may hold as it is or as a module that returns it."""
+    return model.prior if isinstance(model.prior, Distribution) else model.prior()

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from varinf._compiled import compiled
-from varinf.evaluate import prior_of
+from varinf._noise import key_words
+from varinf.models import prior_of
 
 
 def latent_dim(model: Any) -> int:
@@ -46,6 +47,5 @@ def _sample(model: Any, count: int, z_key: PRNGKeyArray, x_key: PRNGKeyArray) ->
 
 def _fast_keys(key: PRNGKeyArray) -> list[PRNGKeyArray]:
     """Two keys of the generator that compiles in a fifth of the default one's time, a function of the key."""
-    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    words = np.random.SeedSequence(np.asarray(jax.random.key_data(key) if typed else key).tolist()).generate_state(8)
+    words = np.random.SeedSequence(key_words(key).tolist()).generate_state(8)
     return [jax.random.wrap_key_data(jnp.asarray(half), impl="rbg") for half in np.split(words, 2)]

@@ -17,6 +17,7 @@ from numpyro.distributions import Distribution
 
 from varinf import data
 from varinf._checks import at_least_one, prng_key, whole
+from varinf._noise import key_words
 from varinf._tree import named_arrays, per_row, trainable
 from varinf.errors import InputError, NonFiniteError
 from varinf.models import AbstractModel
@@ -219,7 +220,7 @@ def _identity(problem: Problem, fingerprints: dict[str, Any], batch_size: int, s
     numbers = {name: float(array) for name, array in named_arrays(start.opt_state).items() if array.ndim == 0}
     return {
         **fingerprints,
-        "key": _key_data(problem.key).tolist(),
+        "key": key_words(problem.key).tolist(),
         "batch_size": batch_size,
         "objective": [_words(problem.objective), _numbers(problem.objective)],
         "model": [_words(eqx.combine(start.params, problem.fixed)), _numbers(problem.fixed)],
@@ -255,14 +256,9 @@ def _numbers(tree: PyTree) -> str:
     return digest.hexdigest()
 
 
-def _key_data(key: PRNGKeyArray) -> np.ndarray:
-    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(key) if typed else key)
-
-
 def _seed(key: PRNGKeyArray) -> int:
     """The order of the rows is drawn on the host; its seed is read off the key."""
-    return int.from_bytes(_key_data(key).tobytes()[-8:], "little")
+    return int.from_bytes(key_words(key).tobytes()[-8:], "little")
 
 
 def _in_order(feed: Feed) -> Iterator[Block]:
