@@ -19,9 +19,10 @@ def whole(name: str, value: Any) -> int:
 
 def at_least_one(name: str, value: Any) -> int:
     """`value`, or an `InputError` if it is no whole number or less than one."""
-    if whole(name, value) < 1:
-        raise InputError(f"{name} must be at least 1, got {value}")
-    return whole(name, value)
+    count = whole(name, value)
+    if count < 1:
+        raise InputError(f"{name} must be at least 1, got {count}")
+    return count
 
 
 def sizes(name: str, values: Any) -> tuple[int, ...]:

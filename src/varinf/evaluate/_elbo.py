@@ -45,7 +45,7 @@ def elbo(model: AbstractModel, x: Any, num_samples: int = 16, *, key: PRNGKeyArr
     parts, estimated = [], dict[str, Array]()
     for block in row_blocks(model, x, _ROWS):
         reconstruction, exact, estimated = _parts(model, block, request, key)
-        kl = sum(map(np.asarray, (exact | estimated).values()), np.zeros(()))
+        kl = np.sum([*exact.values(), *estimated.values()], axis=0)
         parts.append(np.stack([reconstruction, kl])[:, : block.count])
     reconstruction, kl = np.concatenate(parts, axis=1)
     return Bound(reconstruction - kl, reconstruction, kl, tuple(estimated))

@@ -25,7 +25,7 @@ from varinf.posteriors import AbstractFamily
 _MOST_CURVED = 2048  # dimensions, beyond which no curvature is worked out
 _AT_ONCE = 128  # of its columns
 _MODE_STEPS, _NEWTON_STEPS = 500, 50
-MOST_ROUNDING = 1.0
+MOST_ROUNDING = 1.0  # nats
 _LEAST_BEND = 1e-3  # of an eigenvalue, in units of the diagonal
 _LEAST_SIZE = 1e-3  # of a step, in units of the whole
 _SPREADS = (1.0, 0.1)  # of the q about a point where the curvature is of no use

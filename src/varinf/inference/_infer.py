@@ -47,9 +47,9 @@ def infer(
     The bound is maximised on fixed draws by a quasi-Newton method, in stages of ever more draws: from about the mode or
     about the start, by what the first draws say, or by two short stages where they do not tell. It has converged when
     new draws, four times as many, let the bound rise by less than `elbo_tol` nats, or what rounding hides of an elbo so
-    large, up to one nat. A full-rank posterior of more than
-    64 dimensions that is nearly normal is found by Newton's method, from average second derivatives, until what the
-    last step and chance leave to gain is less than that. Constrained sites are inferred in the unconstrained space.
+    large, up to one nat. A full-rank posterior of more than 64 dimensions that is nearly normal is found by Newton's
+    method, from average second derivatives, until what the last step and chance leave to gain is less than that.
+    Constrained sites are inferred in the unconstrained space.
 
     Sources: Giordano, Ingram and Broderick 2024 (fixed draws); Burroni, Domke and Sheldon 2024 (ever more of them, and
     when to stop); Opper and Archambeau 2009 (second derivatives).

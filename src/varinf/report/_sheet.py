@@ -17,7 +17,7 @@ class Sheet:
     def __init__(self):
         self._blocks: list[Block] = []
         self._texts: list[tuple[float, float, str, dict]] = []
-        self._right = 0.0  # end of all words
+        self._right = 0  # end of all words
 
     def image(self, block: np.ndarray, left: int, top: int) -> tuple[int, int]:
         """Put `[height, width, 3]` there; gives back where its right and lower ends are."""
@@ -27,15 +27,19 @@ class Sheet:
     def title(self, text: str, left: int = MARGIN) -> int:
         """A line at the top; gives back where its right end is."""
         self._texts.append((left, MARGIN + 6, text, {"size": TITLE, "colour": INK, "va": "center"}))
-        right = left + math.ceil(text_width(text, TITLE))
-        self._right = max(self._right, right)
-        return right
+        return self._up_to(left + text_width(text, TITLE))
 
     def label(self, text: str, x: float, y: float, *, align: str = "right", colour: str = INK) -> None:
         """A few words, centred in height on y."""
         self._texts.append((x, y, text, {"size": LABEL, "colour": colour, "va": "center", "ha": align}))
         if align == "left":
-            self._right = max(self._right, x + text_width(text, LABEL))
+            self._up_to(x + text_width(text, LABEL))
+
+    def _up_to(self, x: float) -> int:
+        """Make the sheet so wide that words end on it; gives back the whole pixel."""
+        right = math.ceil(x)
+        self._right = max(self._right, right)
+        return right
 
     def save(self, path: str | Path, *, bottom: int = 0) -> Path:
         """Write the sheet as a PNG, with so much more room below."""
