@@ -1,8 +1,11 @@
 """A run directory: whole or absent, and a fit that meets a fault at any write ends in the same bits once resumed."""
 
+import errno
+import fcntl
 import json
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -196,6 +199,38 @@ def test_damage_is_told():
         made.results()
     with pytest.raises(DamagedFileError, match=r"metrics\.jsonl is damaged"):
         made.metrics()
+
+
+def test_of_two_that_begin_one_run_the_second_is_told(monkeypatch):
+    said = []
+
+    def begin_too():
+        with pytest.raises(InputError, match="run exists"):
+            Run.create(Path("run"), SETTINGS)
+        said.append("exists")
+
+    second = threading.Thread(target=begin_too)
+
+    def write(path, content):
+        second.start()
+        second.join(0.2)
+        assert said == []  # it waits
+        _files.write_file(path, content)
+
+    monkeypatch.setattr(run, "write_file", write)
+    Run.create(Path("run"), SETTINGS)
+    second.join()
+    assert said == ["exists"]
+    assert names() == ["run", "run/settings.toml"]
+
+
+def test_a_disk_without_locks(monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with Run.create(Path("run"), SETTINGS).lock():
+        pass
 
 
 def test_one_process_at_a_time():

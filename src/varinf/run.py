@@ -1,6 +1,7 @@
 """The run directory: all that there is of a run, on disk. Loads no JAX."""
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import json
@@ -17,6 +18,8 @@ from varinf.errors import InputError
 
 _RUNS = Path("runs")
 _LONGEST_NAME = 255 - len("..replaced")  # of a file system's 255 bytes
+# what file systems reached by a network say of locks that they do not have; NFS so of a folder's
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
 
 
 class LockedError(InputError):
@@ -59,22 +62,13 @@ class Run:
             path = _named(path)
             made = _missing(path.parent)
         run = cls(path, settings)
-        _restore(path)
-        empty = path.is_dir() and not any(path.iterdir())
-        taken = path.exists() and not empty
-        if taken and not (path / "settings.toml").is_file():
-            raise InputError(f"{path} exists and is not a run of varinf's; take another --out")
-        if taken and not overwrite:
-            raise InputError(
-                f"{path} exists; go on with it by --resume {path}, replace it with --overwrite, or take another --out"
-            )
-        run._made, run._was_empty = made, empty
+        run._made = made
         try:
-            run._begin(content, empty=empty, taken=taken)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _alone_in(path.parent):
+                run._begin(content, overwrite=overwrite)
         except BaseException as error:
-            shutil.rmtree(_beside(path, "new"), ignore_errors=True)
-            _restore(path)
-            _remove_empty(run._made)
+            _remove_empty(made)
             if isinstance(error, OSError):
                 error.filename, error.filename2 = str(path), None
             raise
@@ -102,9 +96,10 @@ class Run:
         Raises:
             LockedError: another is at work.
         """
-        with open(self.path / "settings.toml", "rb") as file:
+        path = self.path / "settings.toml"
+        with open(path, "r+b" if os.access(path, os.W_OK) else "rb") as file:  # NFS locks what can be written
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise LockedError(f"another process is at work on {self.path}; wait for it, or stop it") from None
             yield
@@ -210,26 +205,42 @@ class Run:
             shutil.rmtree(_beside(self.path, "replaced"))
             sync_folder(self.path.parent)
 
-    def _begin(self, content: bytes, *, empty: bool, taken: bool) -> None:
-        """Make the directory, with settings in it."""
-        if empty:
+    def _begin(self, content: bytes, *, overwrite: bool) -> None:
+        """Make the directory, with settings in it, or leave all as it was."""
+        path = self.path
+        _restore(path)
+        self._was_empty = path.is_dir() and not any(path.iterdir())
+        taken = path.exists() and not self._was_empty
+        if taken and not (path / "settings.toml").is_file():
+            raise InputError(f"{path} exists and is not a run of varinf's; take another --out")
+        if taken and not overwrite:
+            raise InputError(
+                f"{path} exists; go on with it by --resume {path}, replace it with --overwrite, or take another --out"
+            )
+        if self._was_empty:
             try:
-                write_file(self.path / "settings.toml", content)
+                write_file(path / "settings.toml", content)
             except BaseException:
-                (self.path / "settings.toml").unlink(missing_ok=True)
+                (path / "settings.toml").unlink(missing_ok=True)
                 raise
             return
-        new = _beside(self.path, "new")
+        new = _beside(path, "new")
         shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        write_file(new / "settings.toml", content)
-        if taken:
-            self._put_aside()
-        os.replace(new, self.path)
         try:
-            sync_folder(self.path.parent)
+            new.mkdir()
+            write_file(new / "settings.toml", content)
+            if taken:
+                self._put_aside()
+            os.replace(new, path)
         except BaseException:
-            _remove(self.path)
+            shutil.rmtree(new, ignore_errors=True)
+            _restore(path)
+            raise
+        try:
+            sync_folder(path.parent)
+        except BaseException:
+            _remove(path)
+            _restore(path)
             raise
 
     def _put_aside(self) -> None:
@@ -243,6 +254,30 @@ class Run:
                 _remove(self.path)
             else:
                 os.replace(self.path, aside)
+
+
+def _lock(handle: int, how: int) -> None:
+    """Lock an open file or folder where its file system can.
+
+    Raises:
+        BlockingIOError: another process holds it, and `how` says not to wait.
+    """
+    try:
+        fcntl.flock(handle, how)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process begins a run in a folder, and let none begin meanwhile."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _beside(path: Path, what: str) -> Path:
