@@ -37,7 +37,6 @@ def test_png_is_exact(tmp_path, array):
     assert source.spec == data.Spec(array.shape[1:], np.dtype(np.uint8), "images", 255.0)
     assert len(source) == 12
     assert source.labels is None
-    assert not source.resident
     np.testing.assert_array_equal(rows_of(source), array)
     np.testing.assert_array_equal(source.take(np.array([7, 2, 7])), array[[7, 2, 7]])
 

@@ -29,7 +29,6 @@ IMAGES = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
 def test_rows_come_back(given, shape, dtype, kind, max_value):
     source = data.source(given)
     assert source.spec == data.Spec(shape, np.dtype(dtype), kind, max_value)
-    assert source.resident
     rows = np.array([1, 0, 1])
     taken = source.take(rows)
     assert taken.dtype == source.spec.dtype
@@ -53,7 +52,7 @@ def test_a_tuple_is_taken_side_by_side():
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", ["<f4", ">f4"])
-def test_a_mapped_array_is_not_resident_and_not_copied(tmp_path, order, dtype):
+def test_a_mapped_array_is_not_copied(tmp_path, order, dtype):
     path = tmp_path / "x.npy"
     array = np.asarray(np.random.default_rng(0).normal(size=(20, 3)), dtype, order=order)
     np.save(path, array)
@@ -63,7 +62,6 @@ def test_a_mapped_array_is_not_resident_and_not_copied(tmp_path, order, dtype):
         np.asarray(np.load(path, mmap_mode="r")),
     ):
         source = data.source(mapped)
-        assert not source.resident
         held = source._arrays[0]
         while not isinstance(held, np.memmap):
             held = held.base
@@ -127,7 +125,6 @@ def test_a_subset_of_a_subset_counts_within_it():
     subset = data.Subset(data.Subset(source, np.array([9, 7, 5, 3])), np.array([3, 0]))
     assert len(subset) == 2
     assert subset.source is source
-    assert subset.resident
     assert subset.spec is source.spec
     assert subset.labels.tolist() == [3, 9]
     assert subset.take(np.array([1, 0, 1])).tolist() == [[9.0], [3.0], [9.0]]
@@ -160,7 +157,6 @@ def test_any_object_with_the_three_is_a_source():
     subset = data.Subset(mine, np.array([3]))
     assert subset.take(np.array([0])).tolist() == [[9.0]]
     assert subset.labels is None
-    assert not subset.resident
     with pytest.raises(InputError, match="at least one row"):
         data.source(Squares(0))
 

@@ -38,8 +38,6 @@ class FolderSource:
         InputError: no images, unequal sizes, or a file that is no image; here or in `take`.
     """
 
-    resident = False
-
     def __init__(self, folder: Path, resize: tuple[int, int] | int | None = None):
         self.name = str(folder)
         size = (resize, resize) if isinstance(resize, int) else resize

@@ -24,7 +24,6 @@ class Paired:
             raise InputError(f"expected inputs of one array each, got {len(source.spec)} arrays")
         self.source, self.targets = source, targets
         self.name: str = getattr(source, "name", "the data")
-        self.resident: bool = getattr(source, "resident", False)
         self.spec = (source.spec, Spec(targets.shape[1:], targets.dtype, "table", None, (target,)))
 
     def __len__(self) -> int:

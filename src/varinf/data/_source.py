@@ -40,8 +40,7 @@ class Source(Protocol):
     """What `vi.fit` takes: any object with these three will do.
 
     `spec` is a tuple of Specs, and `take` returns a tuple of arrays, where one datum is a tuple (inputs and
-    targets, say). Optional attributes: `labels` (one per row, or None) and `resident` (True where the rows
-    are in memory already).
+    targets, say). An optional attribute is `labels`: one per row, or None.
     """
 
     @property
@@ -87,7 +86,6 @@ class ArraySource:
         if len(set(lengths)) > 1:
             raise InputError(f"{name}: expected arrays of equal length, got {lengths} rows")
         self._file_sizes = [_file_size(array) for array in self._arrays]
-        self.resident = all(_map_of(array) is None for array in self._arrays)
         specs = tuple(_spec(array, columns, max_value) for array in self._arrays)
         self.spec: Spec | tuple[Spec, ...] = specs if self._tuple else specs[0]
         if columns is not None and specs[0].shape != (len(columns),):
@@ -150,10 +148,6 @@ class Subset:
     @property
     def spec(self) -> Spec | tuple[Spec, ...]:
         return self.source.spec
-
-    @property
-    def resident(self) -> bool:
-        return getattr(self.source, "resident", False)
 
     def __len__(self) -> int:
         return len(self.rows)
