@@ -14,9 +14,14 @@ class Constant(eqx.Module):
     """Base of modules whose arrays are given, not trained: a scaling of the data, say."""
 
 
+def is_distribution(node: Any) -> bool:
+    """Whether a node of a model is a Distribution."""
+    return isinstance(node, Distribution)
+
+
 def is_constant(node: Any) -> bool:
     """Whether a node of a model is fixed: a `Constant`, or a Distribution (a prior, say)."""
-    return isinstance(node, (Constant, Distribution))
+    return isinstance(node, Constant) or is_distribution(node)
 
 
 def trainable(model: PyTree) -> PyTree[bool]:
@@ -64,9 +69,6 @@ class _Slot:
 def _named(node: Any, name: str) -> Iterator[tuple[str, _Slot]]:
     # NumPyro flattens a distribution's fields in an order that differs from process to process, so a
     # distribution's arrays go by the names of its fields, and only the rest by their paths.
-    def is_distribution(value: Any) -> bool:
-        return isinstance(value, Distribution)
-
     for path, slot in jax.tree_util.tree_flatten_with_path(node, is_leaf=is_distribution)[0]:
         here = name + jax.tree_util.keystr(path)
         if is_distribution(slot):

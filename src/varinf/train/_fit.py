@@ -13,12 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import PRNGKeyArray, PyTree
-from numpyro.distributions import Distribution
 
 from varinf import data
 from varinf._checks import at_least_one, prng_key, whole
 from varinf._noise import key_words
-from varinf._tree import named_arrays, per_row, trainable
+from varinf._tree import is_distribution, named_arrays, per_row, trainable
 from varinf.errors import InputError, NonFiniteError
 from varinf.models import AbstractModel
 from varinf.objectives import ELBO, AbstractObjective
@@ -233,9 +232,6 @@ def _identity(problem: Problem, fingerprints: dict[str, Any], batch_size: int, s
 
 def _words(tree: PyTree) -> str:
     """A digest of all of a tree but its numbers: the same in each process, which a function's address is not."""
-
-    def is_distribution(node: Any) -> bool:
-        return isinstance(node, Distribution)
 
     def told(leaf: Any) -> Any:
         if is_distribution(leaf):  # NumPyro flattens its fields in another order in another process
