@@ -155,6 +155,8 @@ def test_log_densities_are_in_the_users_units():
     p = silent.decode(jnp.zeros(2))
     np.testing.assert_allclose(p.mean, x.mean(0), rtol=1e-6)
     np.testing.assert_allclose(np.sqrt(p.variance), noise * x.std(0), rtol=1e-5)
+    np.testing.assert_allclose((silent.reconstruct(x) - x.mean(0)) / x.std(0), 0, atol=1e-5)
+    np.testing.assert_allclose(silent.sample(4000, key=KEY).std(0), noise * x.std(0), rtol=0.05)
 
 
 def test_known_noise_is_in_the_users_units():

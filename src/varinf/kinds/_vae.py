@@ -2,7 +2,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, cast
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
@@ -125,5 +124,4 @@ def between(model: models.VAE, source: data.Source, first: int, second: int, ste
 
 def samples(model: models.VAE, num_samples: int, *, mean: bool, key: PRNGKeyArray) -> np.ndarray:
     """Draws from p(x), or the decoder's means at draws of z, `[num_samples, *event]`."""
-    with jax.enable_x64(True):
-        return np.asarray(model.sample(num_samples, key=key, mean=mean))
+    return np.asarray(model.sample(num_samples, key=key, mean=mean))

@@ -74,16 +74,30 @@ class VAE(AbstractModel):
             raise InputError(f"expected codes of shape {shape}, as the prior's are, got {z.shape[1:]}")
         return self.observation.restore(self.decoder(z))
 
-    def reconstruct(self, x: Any) -> Float[Array, "..."]:
+    def reconstruct(self, x: Any) -> Array | np.ndarray:
         """The mean of p(x | z) at the posterior mean of z, for rows `[batch, *event]`; at its mode if z is discrete."""
-        return jnp.asarray(self.decode(centre(self.encode(x))).mean)
+        z = centre(self.encode(x))
+        return _as_stored(lambda: self.decode(z).mean, self, z)
 
-    def sample(self, num_samples: int, *, key: PRNGKeyArray, mean: bool = False) -> Array:
+    def sample(self, num_samples: int, *, key: PRNGKeyArray, mean: bool = False) -> Array | np.ndarray:
         """Draws from p(x), `[num_samples, *event]`; with `mean`, the decoder's mean at draws of z."""
         z_key, x_key = jax.random.split(key)
         z: Any = prior_of(self).sample(z_key, (num_samples,))
-        p: Any = self.decode(z)
-        return p.mean if mean else p.sample(x_key)
+
+        def values() -> Any:
+            p: Any = self.decode(z)
+            return p.mean if mean else p.sample(x_key)
+
+        return _as_stored(values, self, z)
+
+
+def _as_stored(values: Callable[[], Any], *parts: Any) -> Array | np.ndarray:
+    """Values in the units of the data: on the host in double precision, in which columns such as 1e9 ± 1 keep their
+    digits; where the parts that they are made of are being traced, of the user's own precision."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(parts)):
+        return jnp.asarray(values())
+    with jax.enable_x64(True):
+        return np.asarray(values())
 
 
 def prior_of(model: Any) -> Distribution:
