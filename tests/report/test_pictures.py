@@ -181,9 +181,9 @@ def test_the_first_epochs_do_not_flatten_the_rest():
     steep = np.r_[-500.0, -300.0, np.linspace(-20, -10, 60)]
     low, high = _view([steep])
     assert -24 < low < -20 < -10 < high < -8
-    gentle = np.linspace(-20, -10, 60)
-    low, high = _view([gentle])
-    assert low < -20 < -10 < high
+    for seen in (np.linspace(-20, -10, 60), np.array([-500.0, -10.0]), np.array([-500.0, -20.0, -10.0])):
+        low, high = _view([seen])
+        assert low < seen[0] < -10 < high
 
 
 class Linear(eqx.Module):

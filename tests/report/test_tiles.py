@@ -34,7 +34,9 @@ def test_visible_scales_and_clips():
     assert levels.shape == (1, 1, 5, 3)
 
 
-@pytest.mark.parametrize(("channels", "shown"), [(1, [0, 0, 0]), (2, [0, 0, 0]), (3, [0, 1, 2]), (4, [0, 0, 0])])
+@pytest.mark.parametrize(
+    ("channels", "shown"), [(1, [0, 0, 0]), (2, [0, 0, 0]), (3, [0, 1, 2]), (4, [0, 1, 2]), (5, [0, 0, 0])]
+)
 def test_visible_shows_colours_or_the_first_channel(channels, shown):
     image = np.broadcast_to(np.arange(channels, dtype=np.uint8), (1, 1, 1, channels))
     np.testing.assert_array_equal(visible(image, (0.0, 255.0))[0, 0, 0], shown)

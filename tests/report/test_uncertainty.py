@@ -139,7 +139,14 @@ def test_epistemic_is_up_and_aleatoric_to_the_right(tmp_path):
     assert right < 60
 
 
-IMAGES = {"grey": (8, 8), "colours": (32, 32, 3), "large": (300, 200), "wide": (1, 40), "dot": (1, 1, 1)}
+IMAGES = {
+    "grey": (8, 8),
+    "colours": (32, 32, 3),
+    "large": (300, 200),
+    "wide": (1, 40),
+    "dot": (1, 1, 1),
+    "tall": (500, 20),
+}
 
 
 @pytest.mark.parametrize("shape", IMAGES)
@@ -154,6 +161,7 @@ def test_uncertain_inputs(shape, tmp_path, said):
     pixels = _drawn(path)
     assert pixels.shape[1] <= 1500
     assert said[0] == "The most epistemic uncertainty in nats: 24 of 30 rows"
+    assert pixels.shape[1] > 70 * 24 / said.count("given")  # room for words
     assert _red(pixels[-300:]).any()
 
 
@@ -194,6 +202,8 @@ def test_of_a_table_no_inputs_are_drawn(tmp_path):
         (lambda path: report.uncertain_inputs(np.zeros((2, 1, 1)), [1.0, 2.0], path, given=[1]), "given: expected"),
         (lambda path: report.uncertain_inputs(np.zeros((0, 1, 1)), [], path), "rows: expected one or more"),
         (lambda path: report.uncertain_inputs(np.zeros((1, 1, 1)), [1.0], path, k=0), "k must be at least 1"),
+        (lambda path: report.grid(np.zeros((0, 1, 1)), path, limits=(0, 1)), "images: expected one or more"),
+        (lambda path: report.loss_curves({}, path), "history: expected one of renyi, .*, got nothing"),
     ],
 )
 def test_bad_input_is_one_clear_line(draw, said, tmp_path):

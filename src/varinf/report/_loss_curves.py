@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
+from varinf.errors import InputError
 from varinf.report._style import (
     HELD_OUT,
     TRAIN,
@@ -18,6 +19,7 @@ from varinf.report._style import (
 )
 
 _BOUNDS = {"renyi": "Rényi bound", "iwae": "Importance-weighted bound", "elbo": "ELBO", "loss": "Loss"}
+_FEW = 5  # epochs, below which none is left out
 _PARTS = {"reconstruction": "Reconstruction, E[ln p(x | z)]", "kl": "KL[q(z | x) || p(z)]"}
 
 
@@ -31,8 +33,13 @@ def loss_curves(history: Mapping[str, Sequence[float]], path: str | Path, *, par
 
     Returns:
         The path.
+
+    Raises:
+        InputError: a history without a bound.
     """
-    bound = next(name for name in _BOUNDS if name in history)
+    bound = next((name for name in _BOUNDS if name in history), None)
+    if bound is None:
+        raise InputError(f"history: expected one of {', '.join(_BOUNDS)}, got {', '.join(history) or 'nothing'}")
     shown = [name for name in parts if name in history]
     figure = new_figure(1400 if shown else 900, 560)
     main = new_axes(figure, 112, 52, 745, 424)
@@ -75,6 +82,7 @@ def _curves(axes: Axes, history: Mapping[str, Sequence[float]], name: str, with_
 def _view(seen: list[np.ndarray]) -> tuple[float, float]:
     """Limits that show everything, or all but the first steep epochs where these would flatten the rest."""
     everything = span(np.concatenate(seen))
-    later = np.concatenate([values[min(len(values) - 1, max(1, len(values) // 20)) :] for values in seen])
+    steep = [max(len(values) // 20, len(values) >= _FEW) for values in seen]
+    later = np.concatenate([values[left_out:] for values, left_out in zip(seen, steep, strict=True)])
     low, high = span(later, 0.08)
     return everything if everything[1] - everything[0] < 1.6 * (high - low) else (low, high)

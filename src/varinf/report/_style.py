@@ -94,7 +94,7 @@ def new_axes(figure: Figure, left: float, top: float, width: float, height: floa
 
 def few_ticks(axes: Axes, x: int = 6, y: int = 5, whole: bool = False) -> None:
     """At most about so many ticks on each axis; with `whole`, only at whole numbers on the x axis."""
-    axes.xaxis.set_major_locator(MaxNLocator(x, steps=_STEPS, integer=whole))
+    axes.xaxis.set_major_locator(MaxNLocator(x, steps=_STEPS, integer=whole, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(y, steps=_STEPS))
 
 

@@ -69,7 +69,7 @@ def mean_range(model: Any, limits: Limits | None, means: np.ndarray) -> Limits:
 
 
 def visible(images: np.ndarray, limits: Limits) -> np.ndarray:
-    """Images `[..., h, w]` or `[..., h, w, c]` as `[n, h, w, 3]` in bytes; of c other than 3, the first.
+    """Images `[..., h, w]` or `[..., h, w, c]` as `[n, h, w, 3]` in bytes; of c other than 3 or 4, the first.
 
     Args:
         images: `[n, h, w]` or `[n, h, w, c]`.
@@ -78,8 +78,7 @@ def visible(images: np.ndarray, limits: Limits) -> np.ndarray:
     images = np.asarray(images, np.float64)
     if images.ndim == 3:
         images = images[..., None]
-    if images.shape[-1] != 3:
-        images = images[..., :1]
+    images = images[..., : 3 if images.shape[-1] in (3, 4) else 1]
     low, high = limits
     levels = np.nan_to_num((images - low) / (high - low if high > low else 1.0))
     levels = np.rint(255 * np.clip(levels, 0, 1)).astype(np.uint8)

@@ -7,10 +7,11 @@ from varinf._checks import at_least_one
 from varinf.errors import InputError
 from varinf.report._sheet import MARGIN, TITLE_HEIGHT, Sheet
 from varinf.report._style import FAINT, HELD_OUT, INK
-from varinf.report._tiles import Limits, as_tiles, tile, tiling, value_range
+from varinf.report._tiles import GAP, Limits, as_tiles, tile, tiling, value_range
 
 _LINE = 22  # pixels from one line of words under a tile to the next
 _LETTER = 10  # the width of a letter in pixels
+_LEAST = 70  # the width that a tile takes with the words beneath it
 
 
 def uncertain_inputs(
@@ -59,6 +60,9 @@ def uncertain_inputs(
     lines = -(-len(chosen) // size.columns)
     columns = -(-len(chosen) // lines)
     tiles = as_tiles(rows[chosen], value_range(rows) if limits is None else limits)
+    beside = max(0, -(-(_LEAST - size.width) // 2))
+    tiles = np.pad(tiles, ((0, 0), (0, 0), (beside, beside), (0, 0)), constant_values=255)
+    width = size.width + 2 * beside
     wrong = labels["given"] != labels["predicted"] if len(labels) == 2 else np.zeros(len(rows), bool)
 
     sheet, left, top = Sheet(), MARGIN + 100, MARGIN + TITLE_HEIGHT
@@ -71,8 +75,8 @@ def uncertain_inputs(
             bottom += _LINE
             sheet.label(name, left - 10, bottom - 8, colour=FAINT)
             for j, i in enumerate(line):
-                x = left + j * (size.width + 2) + size.width / 2
-                text = f"{uncertainty[i]:#.2g}" if name == "epistemic" else _name(labels[name][i], size.width)
+                x = left + j * (width + GAP) + width / 2
+                text = f"{uncertainty[i]:#.2g}" if name == "epistemic" else _name(labels[name][i], width)
                 colour = HELD_OUT if name == "predicted" and wrong[i] else INK
                 sheet.label(text, x, bottom - 8, align="center", colour=colour)
         top = bottom + 18
