@@ -35,5 +35,5 @@ def log_likelihood(model: VAE, rows: np.ndarray, num_samples: int, *, key: PRNGK
 
 
 @compiled
-def _sample(model: VAE, key: PRNGKeyArray) -> Array:
+def _sample(model: VAE, key: PRNGKeyArray) -> Array | np.ndarray:
     return model.sample(_ROWS, key=key)
