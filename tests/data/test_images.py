@@ -117,6 +117,16 @@ def test_resize_averages_rather_than_skips(tmp_path):
     assert np.abs(rows_of(data.open(tmp_path, resize=8)).astype(int) - 127).max() <= 2
 
 
+@pytest.mark.parametrize("shape", [(65, 65), (129, 143), (300, 201), (33, 64), (9, 9)])
+def test_a_resized_jpeg_is_that_of_all_its_pixels(tmp_path, shape):
+    """A quarter of 65 pixels is 17, of which the last is three parts padding: with that for a part of the image, this
+    ramp was off by 5 to 10."""
+    ramp = np.add.outer(np.linspace(0, 90, shape[0]), np.linspace(0, 160, shape[1])).astype(np.uint8)
+    Image.fromarray(ramp).save(tmp_path / "a.jpg", quality=95)
+    whole = Image.open(tmp_path / "a.jpg").resize((10, 8), Image.Resampling.LANCZOS)
+    assert np.abs(rows_of(data.open(tmp_path, resize=(8, 10)))[0].astype(int) - np.asarray(whole)).max() <= 2
+
+
 @pytest.mark.parametrize("resize", [0, (3, 0), (-1, 5)])
 def test_a_size_of_nothing(tmp_path, resize):
     save(tmp_path, GREY[:1])

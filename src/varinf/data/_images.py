@@ -88,12 +88,14 @@ class FolderSource:
 
         height, width = self.spec.shape[:2]
         with _opened(path) as image:
+            box = None
             if self._resize is not None:
-                # Lets JPEG decode at a half, quarter or eighth of its size where that is still enough.
-                image.draft(None, (width, height))
+                # Lets JPEG decode at a half, quarter or eighth of its size where that is still twice what is asked for.
+                # The last of those pixels may be in part beyond the image, which ends where the box does.
+                _, box = image.draft(None, (2 * width, 2 * height)) or (None, None)
             image = _flat(image, "L" if self._grey else "RGB")
             if self._resize is not None and image.size != (width, height):
-                image = image.resize((width, height), Resampling.LANCZOS)
+                image = image.resize((width, height), Resampling.LANCZOS, box)
             pixels = np.asarray(image)
             if pixels.shape != self.spec.shape:
                 raise InputError(f"{path} changed since the folder was opened: expected {self.spec.shape} pixels")
