@@ -1,6 +1,7 @@
 """Folders of images: what comes out has the pixels that went in, and damage is told by name."""
 
 import io
+import struct
 import tempfile
 import zlib
 from pathlib import Path
@@ -96,8 +97,14 @@ def test_palettes_and_black_and_white(tmp_path):
     np.testing.assert_array_equal(rows_of(data.open(tmp_path / "1"))[0], np.where(GREY[0] > 127, 255, 0))
 
 
-def test_sixteen_bits_are_refused(tmp_path):
-    save(tmp_path, [GREY[0].astype(np.uint16) * 257])
+@pytest.mark.parametrize("colour", [0, 2, 4, 6])  # PNG's numbers of grey, RGB, and both with alpha
+def test_sixteen_bits_are_refused(tmp_path, colour):
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, colour, 0, 0, 0))
+    pixel = chunk(b"IDAT", zlib.compress(bytes(9)[: 1 + 2 * {0: 1, 2: 3, 4: 2, 6: 4}[colour]]))
+    (tmp_path / "000.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + pixel + chunk(b"IEND", b""))
     with pytest.raises(InputError, match=r"000\.png: expected 8 bits per channel, got 16"):
         data.open(tmp_path)
 

@@ -16,6 +16,7 @@ from ._source import WHITE, Spec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _GREY = ("1", "L", "LA", "La")
@@ -141,7 +142,8 @@ def _folders(folder: Path) -> list[Path]:
 def _scan(path: Path) -> tuple[tuple[int, int], bool]:
     """(height, width) and whether it is grey, from the header alone."""
     with _opened(path) as image:
-        if image.mode.startswith(("I", "F")):
+        # What Pillow keeps of these is, but for grey, the upper byte.
+        if any("16B" in str(tile[3]) for tile in image.tile):
             raise InputError(f"{path}: expected 8 bits per channel, got 16; convert it, or save the images as .npy")
         width, height = image.size
         if image.format == "PNG":
@@ -152,7 +154,7 @@ def _scan(path: Path) -> tuple[tuple[int, int], bool]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator["Image"]:
+def _opened(path: Path) -> Iterator["ImageFile"]:
     from PIL import Image
 
     with reading(path, "a PNG or JPEG image"), Image.open(path, formats=("PNG", "JPEG")) as image:
