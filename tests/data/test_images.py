@@ -141,6 +141,15 @@ def test_a_size_of_nothing(tmp_path, resize):
         data.open(tmp_path, resize=resize)
 
 
+def test_links_that_lead_nowhere_are_passed_over(tmp_path):
+    save(tmp_path, GREY[:2])
+    for name in ("loop.png", "loop"):
+        (tmp_path / name).symlink_to(name)
+        (tmp_path / f"dangling-{name}").symlink_to(f"nowhere-{name}")
+    (tmp_path / "again.png").symlink_to("000.png")
+    assert [path.name for path in data.open(tmp_path).paths] == ["000.png", "001.png", "again.png"]
+
+
 def faults():
     def unequal(folder):
         save(folder, GREY[:1], "a.png")

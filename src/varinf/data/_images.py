@@ -1,7 +1,8 @@
 """A folder of PNG or JPEG images as rows, read on demand by Pillow."""
 
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,15 +129,25 @@ def _list(folder: Path) -> tuple[list[Path], np.ndarray | None]:
 
 def _images(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.name.lower().endswith(SUFFIXES) and entry.is_file()]
+        names = [entry.name for entry in entries if entry.name.lower().endswith(SUFFIXES) and _leads_to(entry.is_file)]
     # A name with a dot in front is no image but what a file manager keeps beside one.
     return [folder / name for name in sorted(names) if not name.startswith(".")]
 
 
 def _folders(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        names = [entry.name for entry in entries if _leads_to(entry.is_dir) and not entry.name.startswith(".")]
     return [folder / name for name in sorted(names)]
+
+
+def _leads_to(kind: Callable[[], bool]) -> bool:
+    """What a folder's entry says of its kind; no of a link to itself, as of a link to nothing."""
+    try:
+        return kind()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return False
+        raise
 
 
 def _scan(path: Path) -> tuple[tuple[int, int], bool]:
