@@ -134,10 +134,26 @@ def test_a_resized_jpeg_is_that_of_all_its_pixels(tmp_path, shape):
     assert np.abs(rows_of(data.open(tmp_path, resize=(8, 10)))[0].astype(int) - np.asarray(whole)).max() <= 2
 
 
-@pytest.mark.parametrize("resize", [0, (3, 0), (-1, 5)])
-def test_a_size_of_nothing(tmp_path, resize):
+@pytest.mark.parametrize("resize", [np.int64(3), np.array([3, 3]), [3, 3]])
+def test_a_size_is_of_any_kind_of_whole_numbers(tmp_path, resize):
+    assert data.open(save(tmp_path, GREY[:1]), resize=resize).spec.shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("resize", "message"),
+    [
+        (0, "at least 1 × 1"),
+        ((3, 0), "at least 1 × 1"),
+        ((-1, 5), "at least 1 × 1"),
+        ((3,), "at least 1 × 1"),
+        (2.5, "resize must be a whole number, got 2.5"),
+        ((2.5, 3), "resize must be a whole number, got 2.5"),
+        ("8", "resize must be a whole number, got '8'"),
+    ],
+)
+def test_a_size_that_is_none(tmp_path, resize, message):
     save(tmp_path, GREY[:1])
-    with pytest.raises(InputError, match="at least 1 × 1"):
+    with pytest.raises(InputError, match=message):
         data.open(tmp_path, resize=resize)
 
 

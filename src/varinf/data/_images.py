@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from varinf._checks import whole
 from varinf.errors import InputError
 
 from ._faults import reading
@@ -42,9 +43,12 @@ class FolderSource:
 
     def __init__(self, folder: Path, resize: tuple[int, int] | int | None = None):
         self.name = str(folder)
-        size = (resize, resize) if isinstance(resize, int) else resize
-        if size is not None and (len(size) != 2 or min(size) < 1):
-            raise InputError(f"expected a size to resize to of at least 1 × 1, got {resize}")
+        size = None
+        if resize is not None:
+            sides: Any = (resize, resize) if np.ndim(resize) == 0 else resize
+            size = tuple(whole("resize", side) for side in sides)
+            if len(size) != 2 or min(size) < 1:
+                raise InputError(f"expected a size to resize to of at least 1 × 1, got {resize}")
         self._resize = size
         self.paths, self.labels = _list(folder)
         with ThreadPoolExecutor(_workers()) as pool:
