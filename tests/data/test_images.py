@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from varinf import data
 from varinf.errors import InputError
@@ -132,6 +132,26 @@ def test_a_resized_jpeg_is_that_of_all_its_pixels(tmp_path, shape):
     Image.fromarray(ramp).save(tmp_path / "a.jpg", quality=95)
     whole = Image.open(tmp_path / "a.jpg").resize((10, 8), Image.Resampling.LANCZOS)
     assert np.abs(rows_of(data.open(tmp_path, resize=(8, 10)))[0].astype(int) - np.asarray(whole)).max() <= 2
+
+
+@pytest.mark.parametrize("resize", [None, (8, 10)])
+def test_a_photograph_is_turned_as_its_exif_says(tmp_path, resize):
+    ramp = np.add.outer(np.linspace(0, 90, 40), np.linspace(0, 160, 67)).astype(np.uint8)
+    exif = Image.Exif()
+    for name, orientations in (("wide", (0, 1, 2, 3, 4, 9)), ("high", (5, 6, 7, 8))):  # 0 and 9 mean nothing
+        (tmp_path / name).mkdir()
+        for exif[0x0112] in orientations:
+            Image.fromarray(ramp).save(tmp_path / name / f"{exif[0x0112]}.jpg", quality=95, exif=exif)
+        source = data.open(tmp_path / name, resize=resize)
+        for path, image in zip(source.paths, rows_of(source), strict=True):
+            upright = ImageOps.exif_transpose(Image.open(path))
+            upright = upright if resize is None else upright.resize((10, 8), Image.Resampling.LANCZOS)
+            assert np.abs(image - np.asarray(upright, int)).max() <= 2
+
+
+def test_exif_that_is_damaged_is_passed_over(tmp_path):
+    Image.fromarray(GREY[0]).save(tmp_path / "a.jpg", dpi=(72, 72), exif=b"Exif\0\0no such thing")
+    assert rows_of(data.open(tmp_path)).shape == (1, 6, 5)
 
 
 @pytest.mark.parametrize("resize", [np.int64(3), np.array([3, 3]), [3, 3]])

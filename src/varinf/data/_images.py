@@ -31,7 +31,7 @@ class FolderSource:
     """The images of a folder, all brought to one size and all grey or all RGB, sorted by name.
 
     Where they are in sub-folders, the sub-folders' names are the labels. Headers are checked when the source
-    is made, pixels when they are read. Transparent pixels are laid on white.
+    is made, pixels when they are read. Transparent pixels are laid on white, and a JPEG is turned as its EXIF says.
 
     Args:
         folder: with images in it, or in its sub-folders.
@@ -94,15 +94,16 @@ class FolderSource:
 
         height, width = self.spec.shape[:2]
         with _opened(path) as image:
-            box = None
+            orientation, box = _orientation(image), None
+            size = (width, height) if orientation < 5 else (height, width)
             if self._resize is not None:
                 # Lets JPEG decode at a half, quarter or eighth of its size where that is still twice what is asked for.
                 # The last of those pixels may be in part beyond the image, which ends where the box does.
-                _, box = image.draft(None, (2 * width, 2 * height)) or (None, None)
+                _, box = image.draft(None, (2 * size[0], 2 * size[1])) or (None, None)
             image = _flat(image, "L" if self._grey else "RGB")
-            if self._resize is not None and image.size != (width, height):
-                image = image.resize((width, height), Resampling.LANCZOS, box)
-            pixels = np.asarray(image)
+            if self._resize is not None and image.size != size:
+                image = image.resize(size, Resampling.LANCZOS, box)
+            pixels = np.asarray(_upright(image, orientation))
             if pixels.shape != self.spec.shape:
                 raise InputError(f"{path} changed since the folder was opened: expected {self.spec.shape} pixels")
         return pixels
@@ -165,7 +166,7 @@ def _scan(path: Path) -> tuple[tuple[int, int], bool]:
             bits = width * height * (1 if image.mode in ("1", "P", "L") else 8)
             if bits // 8 > _MAX_RATIO * path.stat().st_size:
                 raise InputError(f"{path} is damaged: its header promises {height} × {width} pixels")
-        return (height, width), image.mode in _GREY
+        return (height, width) if _orientation(image) < 5 else (width, height), image.mode in _GREY
 
 
 @contextmanager
@@ -174,6 +175,32 @@ def _opened(path: Path) -> Iterator["ImageFile"]:
 
     with reading(path, "a PNG or JPEG image"), Image.open(path, formats=("PNG", "JPEG")) as image:
         yield image
+
+
+def _orientation(image: "Image") -> int:
+    """As EXIF numbers it, from 1, upright, to 8, of a JPEG; from 5 on its sides are swapped."""
+    if image.format == "PNG":
+        return 1  # where it has EXIF, that may come after all its pixels
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+    except Exception:
+        return 1  # the pixels may be sound where this is damaged
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _upright(image: "Image", orientation: int) -> "Image":
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
 
 
 def _flat(image: "Image", mode: str) -> "Image":
