@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from varinf import data
 from varinf.data import _known
@@ -91,6 +92,10 @@ def test_a_folder_of_such_files_by_its_path(tmp_path):
     assert data.has_split(str(tmp_path))
     assert len(data.open(tmp_path, split="test")) == 2
     assert not data.has_split(tmp_path / "nowhere")
+    # images go before such files
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "a.png")
+    assert not data.has_split(tmp_path)
+    assert len(data.open(tmp_path)) == 1
 
 
 def test_what_cannot_be_downloaded_says_where_to_put_it(places, monkeypatch):

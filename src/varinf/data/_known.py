@@ -11,6 +11,7 @@ from varinf.errors import InputError
 
 from ._faults import one_line, reading
 from ._idx import open_idx
+from ._images import has_images
 from ._source import ArraySource, Source
 
 _PREFIX = {"train": "train", "test": "t10k"}
@@ -81,7 +82,8 @@ def has_split(where: str | Path, split: str = "test") -> bool:
         return True
     if isinstance(where, str) and where in NAMES:
         return where in _DOWNLOADS and split in _PREFIX
-    return split in _PREFIX and idx_in(Path(where).expanduser(), split) is not None
+    folder = Path(where).expanduser()
+    return split in _PREFIX and idx_in(folder, split) is not None and not has_images(folder)
 
 
 def open_known(name: str, split: str) -> Source:
