@@ -1,5 +1,9 @@
 """What a run does, where the commands' own tests do not show it."""
 
+import struct
+from types import SimpleNamespace
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -24,6 +28,32 @@ def test_held_out_rows_are_split_by_seed_or_given(tmp_path):
     assert not np.array_equal(first.held_out.take(np.arange(10)), other.held_out.take(np.arange(10)))
     given = job.open_data(make_settings({"source": where, "test": str(tmp_path / "y.npy")}))
     assert (len(given.train), len(given.held_out)) == (50, 7)
+
+
+@pytest.fixture
+def with_test_rows(tmp_path):
+    """Images in files named as MNIST's: three to train, two to test."""
+    for split, pixels in (("train", bytes(12)), ("t10k", bytes(8))):
+        header = struct.pack(">IIII", 0x803, len(pixels) // 4, 2, 2)
+        (tmp_path / f"{split}-images-idx3-ubyte").write_bytes(header + pixels)
+    return str(tmp_path)
+
+
+def test_the_test_rows_of_data_that_have_some_are_held_out(tmp_path, with_test_rows):
+    np.save(tmp_path / "x.npy", np.zeros((5, 2, 2), np.uint8))
+    for options in ({}, {"test": with_test_rows}, {"source": str(tmp_path / "x.npy"), "test": with_test_rows}):
+        rows = job.open_data(make_settings({"source": with_test_rows} | options))
+        # of the same folder the training rows would be three
+        assert (len(rows.train), len(rows.held_out)) == (5 if "source" in options else 3, 2)
+
+
+def test_the_test_rows_of_data_that_have_some_are_evaluated_on(with_test_rows, monkeypatch):
+    row = {"shape": (2, 2), "kind": "images", "max_value": 255.0, "columns": None}
+    run: Any = SimpleNamespace(settings=make_settings({}), results=lambda: {"row": row})
+    monkeypatch.setattr("varinf.job._figures._evaluation", lambda _kind, _model, rows, *_, **__: {"rows": len(rows)})
+    assert job.evaluation(run, None, with_test_rows) == {"rows": 2}
+    # the other commands take what they are named
+    assert len(job.open_like(run, with_test_rows)) == 3
 
 
 def test_rows_for_evaluation_are_spread_evenly(monkeypatch):

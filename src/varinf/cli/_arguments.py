@@ -12,7 +12,7 @@ DataPath = Annotated[
     str,
     typer.Argument(
         help="A known name (see `varinf data`), a folder of images, or a .npy, .npz, IDX, CSV or Parquet file, with "
-        "rows of the shape that the model was fitted to.",
+        "rows of the shape that the model was fitted to; of data with test rows of their own, the training rows.",
         metavar="DATA",
     ),
 ]

@@ -9,7 +9,11 @@ def evaluate(
     run: RunPath,
     source: Annotated[
         str | None,
-        typer.Argument(metavar="DATA", help="Rows to evaluate on, as for fit. [default: those that RUN held out]"),
+        typer.Argument(
+            metavar="DATA",
+            help="Rows to evaluate on, as for fit; of data with test rows of their own, those. [default: those that "
+            "RUN held out]",
+        ),
     ] = None,
     num_samples: Annotated[
         int | None,

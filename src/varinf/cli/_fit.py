@@ -38,7 +38,13 @@ def fit(
     ] = None,
     seed: Annotated[int | None, _option(_RUN, "N", "Seed of everything random. [default: 0]")] = None,
     test: Annotated[
-        str | None, _option(_DATA, "DATA", "Rows to hold out. [default: the data's own test rows, or a share of them]")
+        str | None,
+        _option(
+            _DATA,
+            "DATA",
+            "Rows to hold out; of data with test rows of their own, those. [default: the test rows of what is fitted, "
+            "or a share of it]",
+        ),
     ] = None,
     held_out: Annotated[
         float | None, _option(_DATA, "SHARE", "Share of the rows to hold out, by seed. [default: 0.2]")

@@ -57,7 +57,8 @@ def evaluation(
     Args:
         run: a finished run.
         model: its model.
-        where: a known name or a path; the rows that the run held out if None.
+        where: a known name or a path, of which the test rows are taken where it has some of its own; the rows that
+            the run held out if None.
         array: of a .npz file; as in the run's settings if None.
         num_samples: draws behind each figure; the kind of model's own number if None.
         max_rows: how many rows to take, evenly spaced; likewise.
@@ -72,7 +73,7 @@ def evaluation(
         check_rows(opened.held_out, spec.shape, spec.columns, "the held-out rows")
         rows = kind.rows(opened, run.settings).held_out
     else:
-        rows = kind.rows_like(open_like(run, where, array), target)
+        rows = kind.rows_like(open_like(run, where, array, held_out=True), target)
     return _evaluation(
         kind,
         model,

@@ -20,43 +20,44 @@ def open_data(settings: Settings) -> RunData:
         InputError: no such data, or damaged, or rows of different shapes.
     """
     given, column = settings.data, _label_column(settings)
-    has_test = given.test is not None or data.has_split(given.source, "test")
+    other = given.source if given.test is None else given.test
+    split = _own_split(other)
+    has_test = given.test is not None or split == "test"
     if has_test and given.held_out != type(given).model_fields["held_out"].default:
         raise InputError("--held-out is the share of rows to hold out, and there are others for that; leave it out")
     source = data.open(given.source, resize=given.resize, array=given.array, label=column)
-    if given.test is not None:
-        held_out = data.open(given.test, resize=given.resize, array=given.array, label=column)
-    elif data.has_split(given.source, "test"):
-        held_out = data.open(given.source, split="test", resize=given.resize, array=given.array)
-    else:
+    if not has_test:
         return RunData(*data.split(source, given.held_out, settings.train.seed), one_spec(source))
+    held_out = data.open(other, split=split, resize=given.resize, array=given.array, label=column)
     spec = one_spec(source)
     check_rows(held_out, spec.shape, spec.columns, "the held-out rows")
     return RunData(source, held_out, spec)
 
 
-def open_like(run: Run, where: str, array: str | None = None) -> data.Source:
+def open_like(run: Run, where: str, array: str | None = None, *, held_out: bool = False) -> data.Source:
     """Data of the kind that a run was fitted to, read with its settings.
 
     Args:
         run: a finished run.
         where: a known name or a path.
         array: of a .npz file; as in the run's settings if None.
+        held_out: whether to take the test rows of data that have some of their own.
 
     Raises:
         InputError: no such data, or rows of another shape.
     """
+    split = _own_split(where) if held_out else "train"
     given, column, path = run.settings.data, _label_column(run.settings), Path(where)
     if array is None and path.suffix.lower() == ".npz":
         array = given.array
     resize = given.resize if path.is_dir() else None
     try:
-        source = data.open(where, resize=resize, array=array, label=column)
+        source = data.open(where, split=split, resize=resize, array=array, label=column)
     except InputError:
         if column is None:
             raise
         # new rows need no labels; what else may be wrong is wrong again
-        source = data.open(where, resize=resize, array=array)
+        source = data.open(where, split=split, resize=resize, array=array)
     spec = row_spec(run)
     check_rows(source, spec.shape, spec.columns, where)
     return source
@@ -102,6 +103,11 @@ def evenly_spaced(source: data.Source, most: int) -> data.Source:
     if len(source) <= most:
         return source
     return data.Subset(source, np.linspace(0, len(source) - 1, most).astype(int))
+
+
+def _own_split(where: str) -> str:
+    """The split of data whose rows can be held out: their own test rows, or all that they have."""
+    return "test" if data.has_split(where, "test") else "train"
 
 
 def _label_column(settings: Settings) -> str | None:
