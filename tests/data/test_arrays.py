@@ -108,6 +108,9 @@ def test_objects_are_never_unpickled(tmp_path):
         ({"x": TABLE, "y": [0, 1, 0, 1]}, None, [0, 1, 0, 1]),
         ({"images": np.asfortranarray(TABLE), "labels": list("abab")}, None, list("abab")),
         ({"data": TABLE, "y": np.zeros((4, 2))}, None, None),
+        ({"x": TABLE, "y": [[2], [0], [1], [0]]}, None, [2, 0, 1, 0]),
+        ({"x": TABLE, "y": np.zeros((4, 2)), "label": [3, 2, 1, 0]}, None, [3, 2, 1, 0]),
+        ({"x": TABLE, "other": TABLE[:3], "y": [0, 1, 0]}, "x", None),
         ({"a": TABLE + 1, "b": TABLE, "label": [3, 2, 1, 0]}, "b", [3, 2, 1, 0]),
         ({"x": TABLE + 1, "y": TABLE}, "y", None),
         ({"y": TABLE}, None, None),
@@ -128,6 +131,9 @@ def test_npz(tmp_path, save, arrays, array, labels):
         ({"a": TABLE, "y": TABLE[:, 0]}, None, "several arrays: a, y"),
         ({"train": TABLE, "b": TABLE}, "trian", r"unknown array .* known: train, b\. Did you mean 'train'"),
         ({}, None, "empty archive"),
+        ({"x": TABLE, "y": [1, 2, 3]}, None, r"row of x, of shape \(4, 3\), got y of shape \(3,\); .* leave y out"),
+        ({"x": TABLE, "y": TABLE[:, 0], "label": list("abab")}, None, "several arrays of labels: y, label; "),
+        ({"x": 3.0, "y": 3.0}, None, "single number"),
     ],
 )
 def test_npz_of_several_arrays(tmp_path, arrays, array, message):

@@ -45,13 +45,21 @@ def open_npz(path: Path, array: str | None) -> ArraySource:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         name = _choose(list(members), array, path)
         rows = _member(archive, members[name], path)
-        labels = None
         beside = [label for label in _LABELS if label in members and label != name]
-        if len(beside) == 1:
-            labels = _member(archive, members[beside[0]], path)
-            if labels.ndim != 1 or len(labels) != (len(rows) if rows.ndim else -1):
-                labels = None
-    return ArraySource(rows, labels=labels, name=f"{path} ({name})")
+        arrays = [_member(archive, members[label], path) for label in beside]
+    others = len(members) > 1 + len(beside)  # whose labels they may be
+    fitting = {}
+    for label, values in zip(beside, arrays, strict=True):
+        if values.shape in (rows.shape[:1], (*rows.shape[:1], 1)):
+            fitting[label] = values.reshape(-1)
+        elif values.shape[:1] != rows.shape[:1] and not others:
+            raise InputError(
+                f"{path}: expected a label for each row of {name}, of shape {rows.shape}, got {label} of shape "
+                f"{values.shape}; make them as many, or leave {label} out"
+            )
+    if len(fitting) > 1:
+        raise InputError(f"{path} holds several arrays of labels: {', '.join(fitting)}; leave all but one out")
+    return ArraySource(rows, labels=next(iter(fitting.values()), None), name=f"{path} ({name})")
 
 
 def _choose(names: list[str], wanted: str | None, path: Path) -> str:

@@ -149,7 +149,7 @@ def _labels(source: data.Source, name: str) -> np.ndarray:
         raise InputError(f"{where}: --target is missing, the column to predict; known: {', '.join(columns)}")
     raise InputError(
         f"{where}: expected rows with a target to predict, got none; take a CSV or Parquet file with --target, a .npz "
-        "file with an array y, or a folder of images with a sub-folder for each class"
+        "file with an array y of one value for each row, or a folder of images with a sub-folder for each class"
     )
 
 
