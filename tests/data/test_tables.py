@@ -38,6 +38,11 @@ def csv(tmp_path, text, name="x.csv"):
         ("a,ok\n1,true\n1,\n", ("a", "ok"), [[1, 1], [1, np.nan]]),
         ("1,2\n3,4\n", ("f0", "f1"), [[1, 2], [3, 4]]),
         ("1,,2\n3,4,5\n", ("f0", "f1", "f2"), [[1, np.nan, 2], [3, 4, 5]]),
+        ("a,\n1,2\n", ("a", ""), [[1, 2]]),
+        ('"a, m";b\n1;2\n', ("a, m", "b"), [[1, 2]]),
+        ('"a;b;c",d\n1,2\n', ("a;b;c", "d"), [[1, 2]]),
+        ("a\tb, m\tc\n1\t2\t3\n", ("a", "b, m", "c"), [[1, 2, 3]]),
+        ("a,b;c\n1,2\n", ("a", "b;c"), [[1, 2]]),
         ("a,a\n1,2\n", ("a", "a"), [[1, 2]]),
         ("target,class\n1,7\n", ("target", "class"), [[1, 7]]),
     ],
@@ -92,6 +97,10 @@ def test_a_column_of_labels_that_cannot_be(tmp_path):
     for where in (tmp_path / "x.npy", tmp_path / "x.npz", tmp_path, "digits"):
         with pytest.raises(InputError, match="label is for CSV and Parquet files"):
             data.open(where, label="kind")
+
+
+def test_a_tsv_has_tabs_where_there_are_as_many_commas(tmp_path):
+    assert data.open(csv(tmp_path, "a\tb, m\n1\t2\n", "x.tsv")).spec.columns == ("a", "b, m")
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t"])

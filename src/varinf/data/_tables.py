@@ -1,6 +1,7 @@
 """Tables: CSV and Parquet, read by PyArrow into one matrix of their numeric columns."""
 
 import gzip
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -125,8 +126,9 @@ def _are_numbers(names: list[Any]) -> bool:
 def _delimiter(path: Path) -> str:
     zipped = path.name.lower().endswith(".gz")
     with gzip.open(path) if zipped else path.open("rb") as file:
-        line = file.readline(1 << 16)
-    return next((mark for mark in (",", ";", "\t") if mark.encode() in line), ",")
+        line = re.sub(rb'"[^"]*"', b"", file.readline(1 << 16))  # without what is quoted
+    marks = "\t,;" if path.name.lower().endswith(".tsv") else ",;\t"
+    return max(marks, key=lambda mark: line.count(mark.encode()))
 
 
 def write_table(path: Path, columns: Iterable[tuple[str, np.ndarray]]) -> None:
