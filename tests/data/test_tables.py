@@ -1,6 +1,7 @@
 """CSV and Parquet: numbers become a matrix, all else is named."""
 
 import gzip
+import json
 import tempfile
 from pathlib import Path
 
@@ -38,6 +39,12 @@ def csv(tmp_path, text, name="x.csv"):
         ("a,ok\n1,true\n1,\n", ("a", "ok"), [[1, 1], [1, np.nan]]),
         ("1,2\n3,4\n", ("f0", "f1"), [[1, 2], [3, 4]]),
         ("1,,2\n3,4,5\n", ("f0", "f1", "f2"), [[1, np.nan, 2], [3, 4, 5]]),
+        # as pandas and R write the index of the rows
+        (",a,b\n5,1,2\n7,3,4\n", ("a", "b"), [[1, 2], [3, 4]]),
+        ('"","a"\n"Ann",1\n"Bob",3\n', ("a",), [[1], [3]]),
+        (",a\n2020-01-01,1\n2020-01-02,3\n", ("a",), [[1], [3]]),
+        (",a\n0.5,1\n0.7,3\n", ("", "a"), [[0.5, 1], [0.7, 3]]),
+        (",a,\n5,1,2\n", ("", "a", ""), [[5, 1, 2]]),
         ("a,\n1,2\n", ("a", ""), [[1, 2]]),
         ('"a, m";b\n1;2\n', ("a, m", "b"), [[1, 2]]),
         ('"a;b;c",d\n1,2\n', ("a;b;c", "d"), [[1, 2]]),
@@ -180,6 +187,16 @@ def test_parquet_labels_of_a_column_that_is_named(tmp_path):
     )
     assert source.spec.columns == ("a",)
     assert source.labels.tolist() == [7, 8]
+
+
+def test_an_index_that_pandas_wrote_is_left_out(tmp_path):
+    table = pa.table({"a": [1.0, 2.0], "id": [7, 8], "__index_level_0__": [5, 7]})
+    index = ["id", "__index_level_0__", {"kind": "range", "start": 0, "stop": 2, "step": 1}]
+    path = tmp_path / "x.parquet"
+    parquet.write_table(table.replace_schema_metadata({"pandas": json.dumps({"index_columns": index})}), path)
+    assert data.open(path).spec.columns == ("a",)
+    source = data.open(path, label="id")
+    assert (source.spec.columns, source.labels.tolist()) == (("a",), [7, 8])
 
 
 @pytest.mark.parametrize("column", [["u", "v"], [[1], [2]], [{"a": 1}, {"a": 2}], [b"u", b"v"]])

@@ -23,7 +23,8 @@ def open_csv(path: Path, label: str | None = None) -> ArraySource:
     """The rows of a CSV file, separated by commas, semicolons or tabs; a first row of names is expected.
 
     Where every name of the first row is a number there is no such row, and the columns are called f0, f1, ...
-    Empty cells are NaN. The column `label` holds labels; by default one of words that is named so.
+    Empty cells are NaN. A first column that alone has no name is a row index, as pandas and R write it, and left out
+    unless it holds fractions. The column `label` holds labels; by default one of words that is named so.
     """
     with reading(path, "a CSV file"):
         from pyarrow import csv
@@ -36,16 +37,19 @@ def open_csv(path: Path, label: str | None = None) -> ArraySource:
         if _are_numbers(table.column_names):
             options.autogenerate_column_names = True
             table = csv.read_csv(path, parse_options=parse, read_options=options)
-        return _source(table, path, label)
+        return _source(table.remove_column(0) if _begins_with_index(table) else table, path, label)
 
 
 def open_parquet(path: Path, label: str | None = None) -> ArraySource:
-    """The rows of a Parquet file, with labels as of a CSV file."""
+    """The rows of a Parquet file, with labels as of a CSV file; what pandas wrote as a row index is left out."""
     with reading(path, "a Parquet file"):
         from pyarrow import parquet
 
         with parquet.ParquetFile(path) as file:
-            return _source(file.read(), path, label)
+            table = file.read()
+        index = (table.schema.pandas_metadata or {}).get("index_columns", ())
+        kept = [i for i, name in enumerate(table.column_names) if name not in index or name == label]
+        return _source(table.select(kept), path, label)
 
 
 def _source(table: Any, path: Path, label: str | None) -> ArraySource:
@@ -121,6 +125,16 @@ def _are_numbers(names: list[Any]) -> bool:
         return bool([float(name) for name in names if name])
     except (ValueError, TypeError):
         return False
+
+
+def _begins_with_index(table: Any) -> bool:
+    """Whether the first column numbers or names the rows."""
+    import pyarrow as pa
+
+    first, *others = table.column_names
+    kind = table.schema.field(0).type
+    counts = pa.types.is_integer(kind) or pa.types.is_temporal(kind) or _is_text(kind)
+    return first == "" and bool(others) and all(others) and counts
 
 
 def _delimiter(path: Path) -> str:
