@@ -39,6 +39,15 @@ def csv(tmp_path, text, name="x.csv"):
         ("a,ok\n1,true\n1,\n", ("a", "ok"), [[1, 1], [1, np.nan]]),
         ("1,2\n3,4\n", ("f0", "f1"), [[1, 2], [3, 4]]),
         ("1,,2\n3,4,5\n", ("f0", "f1", "f2"), [[1, np.nan, 2], [3, 4, 5]]),
+        ("1.5,NA\n3,4\n", ("f0", "f1"), [[1.5, np.nan], [3, 4]]),
+        ("null,2\n3,4\n", ("f0", "f1"), [[np.nan, 2], [3, 4]]),
+        ("5,true\n6,false\n", ("f0", "f1"), [[5, 1], [6, 0]]),
+        ("true,ok\n5,true\n6,false\n", ("true", "ok"), [[5, 1], [6, 0]]),
+        # as pandas writes columns without names
+        ("0,1\n5,6\n", ("0", "1"), [[5, 6]]),
+        (",0,1\n0,5.5,6\n1,7,8\n", ("0", "1"), [[5.5, 6], [7, 8]]),
+        ("0\n1\n", ("f0",), [[0], [1]]),
+        ("0,2\n1,3\n", ("f0", "f1"), [[0, 2], [1, 3]]),
         # as pandas and R write the index of the rows
         (",a,b\n5,1,2\n7,3,4\n", ("a", "b"), [[1, 2], [3, 4]]),
         ('"","a"\n"Ann",1\n"Bob",3\n', ("a",), [[1], [3]]),
@@ -104,6 +113,24 @@ def test_a_column_of_labels_that_cannot_be(tmp_path):
     for where in (tmp_path / "x.npy", tmp_path / "x.npz", tmp_path, "digits"):
         with pytest.raises(InputError, match="label is for CSV and Parquet files"):
             data.open(where, label="kind")
+
+
+IRIS = "5.1,3.5,Iris-setosa\n4.9,NA,Iris-setosa\n7,3.2,Iris-versicolor\n"  # as UCI has it
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "columns", "labels"),
+    [
+        (IRIS, "f2", ("f0", "f1"), ["Iris-setosa", "Iris-setosa", "Iris-versicolor"]),
+        ("country,2019,2020\nFR,1,2\nDE,3,4\n", "country", ("2019", "2020"), ["FR", "DE"]),
+        # above numbers there is a name, so that the word that comes again is one too
+        ("a,rank\n1,order\n2,rank\n", "rank", ("a",), ["order", "rank"]),
+    ],
+)
+def test_a_first_row_with_words(tmp_path, text, label, columns, labels):
+    source = data.open(csv(tmp_path, text), label=label)
+    assert source.spec.columns == columns
+    assert source.labels.tolist() == labels
 
 
 def test_a_tsv_has_tabs_where_there_are_as_many_commas(tmp_path):

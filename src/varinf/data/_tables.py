@@ -22,9 +22,10 @@ _BLOCK = 1 << 23  # bytes that PyArrow parses at a time; no line may be longer
 def open_csv(path: Path, label: str | None = None) -> ArraySource:
     """The rows of a CSV file, separated by commas, semicolons or tabs; a first row of names is expected.
 
-    Where every name of the first row is a number there is no such row, and the columns are called f0, f1, ...
-    Empty cells are NaN. A first column that alone has no name is a row index, as pandas and R write it, and left out
-    unless it holds fractions. The column `label` holds labels; by default one of words that is named so.
+    Where the first row holds numbers, some of them missing perhaps, or a word that comes again in its column, there is
+    no such row, and the columns are called f0, f1, ...; but 0, 1, 2, ... are names, as pandas gives them. Empty cells
+    are NaN. A first column that alone has no name is a row index, as pandas and R write it, and left out unless it
+    holds fractions. The column `label` holds labels; by default one of words that is named so.
     """
     with reading(path, "a CSV file"):
         from pyarrow import csv
@@ -34,7 +35,7 @@ def open_csv(path: Path, label: str | None = None) -> ArraySource:
         parse = csv.ParseOptions(delimiter=_delimiter(path))
         options = csv.ReadOptions(block_size=_BLOCK)
         table = csv.read_csv(path, parse_options=parse, read_options=options)
-        if _are_numbers(table.column_names):
+        if _begins_with_data(table):
             options.autogenerate_column_names = True
             table = csv.read_csv(path, parse_options=parse, read_options=options)
         return _source(table.remove_column(0) if _begins_with_index(table) else table, path, label)
@@ -71,7 +72,7 @@ def _source(table: Any, path: Path, label: str | None) -> ArraySource:
             names.append(name)
             columns.append(column)
         else:
-            example = next((value for value in column.to_pylist() if value and not _are_numbers([value])), None)
+            example = next((value for value in column.to_pylist() if value and not _is_number(value)), None)
             raise InputError(
                 f"{path}: expected numbers in every column, got {kind} in column {name!r} "
                 f"({str(example)[:40]!r}, for example); drop or encode it, or, of words, take it as the labels "
@@ -119,12 +120,35 @@ def _is_numeric(kind: Any) -> bool:
     return number or pa.types.is_boolean(kind) or pa.types.is_null(kind)
 
 
-def _are_numbers(names: list[Any]) -> bool:
-    """Whether what was read as a row of names is a row of numbers, some of them missing perhaps."""
+def _is_number(cell: Any) -> bool:
     try:
-        return bool([float(name) for name in names if name])
+        float(cell)
     except (ValueError, TypeError):
         return False
+    return True
+
+
+def _begins_with_data(table: Any) -> bool:
+    """Whether what was read as a row of names is one of data: of numbers, or with a word that comes again below it."""
+    import pyarrow as pa
+    from pyarrow import compute, csv
+
+    missing = csv.ConvertOptions().null_values
+    cells = [cell for cell in zip(table.column_names, table.columns, strict=True) if cell[0] not in missing]
+    words = [(name, column) for name, column in cells if not _is_number(name)]
+    if not words:
+        first, *others = table.column_names
+        names = others if first == "" else table.column_names
+        return bool(cells) and (len(names) == 1 or names != [str(i) for i in range(len(names))])
+    again = False
+    for name, column in words:
+        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            return False  # a word above numbers is their name
+        if pa.types.is_boolean(column.type):
+            again |= name.lower() in ("true", "false")
+        elif _is_text(column.type):
+            again |= compute.index(column, name).as_py() >= 0
+    return again
 
 
 def _begins_with_index(table: Any) -> bool:
