@@ -246,6 +246,7 @@ FAULTS = {
     "an empty word": ("a kind", {"kind": EMPTY}, OF_KIND, "the first in row 7 (counted from 0); fill in or remove it"),
     "words as numbers": ("a kind", {}, [*REGRESS, "--target", "kind"], "predict classes with --model classifier"),
     "words as inputs": ("a price kind", {}, OF_PRICE, "expected numbers in every column, got string in column 'kind'"),
+    "words and no target": ("a kind", {}, CLASSIFY, "or as a classifier's target, with --target 'kind'"),
     "NaN in an input": ("a price", {"a": WITH_NAN}, OF_PRICE, "(nan) in row 7 (counted from 0), column 'a'"),
     "latent_dim": (
         "a kind",

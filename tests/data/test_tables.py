@@ -128,9 +128,17 @@ IRIS = "5.1,3.5,Iris-setosa\n4.9,NA,Iris-setosa\n7,3.2,Iris-versicolor\n"  # as 
     ],
 )
 def test_a_first_row_with_words(tmp_path, text, label, columns, labels):
-    source = data.open(csv(tmp_path, text), label=label)
+    path = csv(tmp_path, text)
+    source = data.open(path, label=label)
     assert source.spec.columns == columns
     assert source.labels.tolist() == labels
+    with pytest.raises(InputError, match=f"in column '{label}' .*, with --label '{label}' .* with --target '{label}'$"):
+        data.open(path)
+
+
+def test_words_beside_the_labels_are_not_to_be_labels(tmp_path):
+    with pytest.raises(InputError, match=r"string in column 'b' \('u', for example\); drop or encode it$"):
+        data.open(csv(tmp_path, "a,b,kind\n1,u,x\n2,v,y\n"), label="kind")
 
 
 def test_a_tsv_has_tabs_where_there_are_as_many_commas(tmp_path):

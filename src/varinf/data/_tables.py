@@ -73,10 +73,13 @@ def _source(table: Any, path: Path, label: str | None) -> ArraySource:
             columns.append(column)
         else:
             example = next((value for value in column.to_pylist() if value and not _is_number(value)), None)
+            uses = (
+                f", or take it as the labels that pictures are coloured by, with --label {name!r} (label=), or as a "
+                f"classifier's target, with --target {name!r}"
+            )
             raise InputError(
-                f"{path}: expected numbers in every column, got {kind} in column {name!r} "
-                f"({str(example)[:40]!r}, for example); drop or encode it, or, of words, take it as the labels "
-                f"that pictures are coloured by, with --label (label=)"
+                f"{path}: expected numbers in every column, got {kind} in column {name!r} ({str(example)[:40]!r}, for "
+                f"example); drop or encode it{uses if label is None and _is_text(kind) else ''}"
             )
     if not columns or table.num_rows == 0:
         raise InputError(f"{path}: expected rows of numbers, got {table.num_rows} rows and {len(columns)} columns")
