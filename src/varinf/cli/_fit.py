@@ -90,8 +90,8 @@ def fit(
             _MODEL,
             "N,N,...",
             "Units of the hidden layers (mlp) or channels of the convolutions (conv), of a vae's encoder, which its "
-            "decoder mirrors, or of a network. [default: 100 (mlp), 32,64 (conv); 400,400 for a classifier or a "
-            "regressor of images (mlp)]",
+            "decoder mirrors, or of a network. [default: 100 (mlp), 32,64 (conv); for a classifier or a regressor "
+            "50 of a table, 400,400 of images (mlp)]",
         ),
     ] = None,
     activation: Annotated[
