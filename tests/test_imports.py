@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -152,12 +153,17 @@ def public_names(stub):
 def test_every_public_name_resolves_and_says_what_it_is(stub):
     room = ".".join(stub.parent.relative_to(SOURCE.parent).parts)
     module = importlib.import_module(room)
+    assert module.__doc__, f"{room} has no docstring"
     for name in public_names(stub):
         thing = getattr(module, name)
         if callable(thing):
             doc = thing.__doc__ or ""
             assert doc.strip(), f"{room}.{name} has no docstring"
             assert not doc.startswith(f"{name}("), f"{room}.{name} has only the docstring that dataclasses make"
+        for part in vars(thing) if isinstance(thing, type) else ():
+            value = getattr(thing, part)
+            if not part.startswith("_") and (isinstance(value, property) or inspect.isroutine(value)):
+                assert inspect.getdoc(value), f"{room}.{name}.{part} has no docstring"
 
 
 def test_our_distributions_say_what_they_are():

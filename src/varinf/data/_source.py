@@ -44,7 +44,9 @@ class Source(Protocol):
     """
 
     @property
-    def spec(self) -> Spec | tuple[Spec, ...]: ...
+    def spec(self) -> Spec | tuple[Spec, ...]:
+        """What a row is."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -147,6 +149,7 @@ class Subset:
 
     @property
     def spec(self) -> Spec | tuple[Spec, ...]:
+        """What a row is, as in the whole source."""
         return self.source.spec
 
     def __len__(self) -> int:

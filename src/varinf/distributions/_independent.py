@@ -5,14 +5,14 @@ from varinf.distributions._from_arrays import FromArrays
 
 
 class Independent(FromArrays, numpyro_distributions.Independent):
-    """The last `ndims` batch dimensions of a distribution, taken as one event: log densities are summed.
+    """The last batch dimensions of a distribution, taken as one event: log densities are summed.
 
     As NumPyro's, and right for values with more leading dimensions than the base has, and when returned from
     `jax.vmap`, provided that its base is.
 
     Args:
-        base: a distribution with batch shape `[*batch, *event]`.
-        ndims: how many dimensions make one datum.
+        base_dist: a distribution with batch shape `[*batch, *event]`.
+        reinterpreted_batch_ndims: how many dimensions make one datum.
     """
 
     def _shapes(self):

@@ -1,3 +1,5 @@
+"""How good a fitted model is: bounds, log-likelihoods, calibration and coverage; and its codes."""
+
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

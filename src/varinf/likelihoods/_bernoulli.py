@@ -25,6 +25,7 @@ class Bernoulli(AbstractLikelihood):
 
     @property
     def normalized(self) -> bool:
+        """Whether it is a mass function: with grey values for targets it is none."""
         return not self.soft_targets
 
     @classmethod

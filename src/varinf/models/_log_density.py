@@ -35,6 +35,7 @@ class LogDensity(AbstractTarget):
 
     @property
     def start(self) -> Float[Array, " dim"]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """`init` as one vector."""
         return ravel_pytree(self.init)[0]
 
     def log_density(self, z: Float[Array, " dim"]) -> Float[Array, ""]:

@@ -63,6 +63,7 @@ class NumpyroModel(AbstractTarget):
 
     @property
     def start(self) -> Float[Array, " dim"]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Zero for each site, in unconstrained coordinates."""
         return jnp.zeros(sum(math.prod(shape) for _, shape in self.sites), jnp.result_type(float))
 
     def log_density(self, z: Float[Array, " dim"]) -> Float[Array, ""]:

@@ -1,3 +1,5 @@
+"""Networks: perceptrons, convolutions, and pairs of an encoder and a decoder."""
+
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

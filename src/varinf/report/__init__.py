@@ -1,3 +1,5 @@
+"""Pictures of fits and of what fitted models make."""
+
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
