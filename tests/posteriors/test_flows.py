@@ -84,7 +84,7 @@ def test_draws_and_their_density(family, dim):
 
 def test_a_component_depends_on_those_before_it():
     network = wild(MaskedMLP(4, 3, (7, 5), context=2, key=KEY))
-    first, last = wild(AutoregressiveFlow(hidden=(8,), context=0).built(4, key=KEY)).layers
+    first, last = wild(AutoregressiveFlow(hidden=(2,), context=0).built(4, key=KEY)).layers
 
     @jax.jit
     def jacobians(x, context):
@@ -99,6 +99,8 @@ def test_a_component_depends_on_those_before_it():
     # the second layer takes the components from the last
     np.testing.assert_array_equal(of_first != 0, np.tril(np.ones((4, 4))))
     np.testing.assert_array_equal(of_last != 0, np.triu(np.ones((4, 4))))
+    with pytest.raises(InputError, match=r"at least 3 units in each layer, for 4 components, got \(7, 2\)"):
+        MaskedMLP(4, 3, (7, 2), key=KEY)
 
 
 @flows

@@ -5,6 +5,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from varinf.errors import InputError
 from varinf.networks._activations import ACTIVATIONS
 from varinf.networks._linear import Linear, linear_layers
 
@@ -20,10 +21,14 @@ class MaskedMLP(eqx.Module):
     Args:
         dim: components.
         outputs: numbers for each component.
-        hidden: sizes of the hidden layers, of which there is at least one.
+        hidden: sizes of the hidden layers, of which there is at least one; each of `dim` − 1 units or more, or some
+            components would not be seen by some after them.
         context: length of the context; may be 0.
         activation: a name in `ACTIVATIONS`, applied after each hidden layer.
         key: for the initial weights.
+
+    Raises:
+        InputError: too few hidden units.
     """
 
     layers: tuple[Linear, ...]
@@ -42,6 +47,10 @@ class MaskedMLP(eqx.Module):
         activation: str = "silu",
         key: PRNGKeyArray,
     ):
+        if min(hidden) < dim - 1:
+            raise InputError(
+                f"hidden: expected at least {dim - 1} units in each layer, for {dim} components, got {hidden}"
+            )
         sizes = (dim, *hidden, dim * outputs)
         layers_key, context_key = jax.random.split(key)
         self.layers = linear_layers(sizes, key=layers_key)

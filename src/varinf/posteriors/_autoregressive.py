@@ -59,7 +59,8 @@ class AutoregressiveFlow(AbstractFlow):
 
     Args:
         num_layers: of the map.
-        hidden: sizes of the hidden layers of each layer's network.
+        hidden: sizes of the hidden layers of each layer's network; they are made as large as the dimension, less one,
+            where that is more, since fewer units could not see all components.
         num_bins: of each component's spline; 0 for none, as in the paper.
         context: numbers, beside those of the normal, that the map depends on.
     """
@@ -78,6 +79,7 @@ class AutoregressiveFlow(AbstractFlow):
 
     def layer(self, dim: int, number: int, *, key: PRNGKeyArray) -> AutoregressiveLayer:
         weight_key, bias_key = jax.random.split(key)
-        network = MaskedMLP(dim, 2, self.hidden, context=self.context, activation=ACTIVATION, key=weight_key)
+        hidden = tuple(max(size, dim - 1) for size in self.hidden)
+        network = MaskedMLP(dim, 2, hidden, context=self.context, activation=ACTIVATION, key=weight_key)
         splines = monotone.identity_splines(dim, self.num_bins if number == 0 else 0)
         return AutoregressiveLayer(identity_start(network, key=bias_key), splines, backwards=number % 2 == 1)
