@@ -275,6 +275,17 @@ def test_the_named_orders_of_renyi_agree_draw_by_draw(alpha, named):
     np.testing.assert_allclose(one[0]["loss"], two[0]["loss"], rtol=1e-12)
 
 
+@pytest.mark.parametrize("objective", [IWAE(3), Renyi(0.0, 3)])
+def test_where_all_draws_but_one_are_impossible(objective):
+    def loss(log_q):
+        latent = Latent("z", jnp.zeros((3, 1)), log_q, None, reparameterized=False)
+        terms = Terms(jnp.array([[-jnp.inf], [-1.0], [-jnp.inf]]), (latent,), lg.batch(X))
+        return objective.loss(terms)[0]
+
+    bound = -1 - np.log(3)
+    np.testing.assert_allclose(jax.grad(loss)(jnp.zeros((3, 1))), [[0], [1 - bound], [0]], rtol=1e-12)
+
+
 def test_draws_that_are_not_reparameterised_carry_no_gradient():
     """A mixture's draws are a function of its locations, but not one whose derivative is that of the expectation."""
 

@@ -78,6 +78,7 @@ def surrogate_of_weights(
     others_mean = jnp.where(own, 0, log_weights).sum(1) / (len(log_weights) - 1)
     replaced = jnp.where(own, others_mean[:, None], log_weights)
     guess = jnp.where(own, jax.vmap(factor)(replaced), 0).sum(1)
+    guess = jnp.where(jnp.isfinite(guess), guess, 0)  # there is none where all others have weight zero
     log_posterior = sum((latent.log_posterior for latent in latents), jnp.zeros_like(log_weights))
     return terms.mean(((factor(log_weights) - guess) * _without_value(log_posterior)).sum(0))
 
