@@ -1,5 +1,7 @@
 """What likelihoods and observations make of data, and what they refuse."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -306,6 +308,13 @@ def test_a_constant_column_has_the_unit_one():
     parts = vl.Gaussian.for_data((2,), DataOptions(), summarize(source(np.array([[1.0, 5.0], [2.0, 5.0]]))))
     np.testing.assert_allclose(parts.observation.unit, [0.5, 1.0])
     assert np.isfinite(parts.observation.prepare(np.array([[1.0, 5.0]]))).all()
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e40])
+def test_a_column_that_single_precision_cannot_hold_is_refused(scale):
+    summary = summarize(source(np.array([[1.0], [2.0]]) * scale))
+    with pytest.raises(vi.InputError, match=re.escape(f"float32 can hold, got {scale / 2:.2g} to")):
+        vl.Gaussian.for_data((1,), DataOptions(), summary)
 
 
 LOCATION_SCALE = {

@@ -202,6 +202,12 @@ class Standardized(AbstractObservation, Constant):
             shift, unit = (summary.mean, summary.std) if columns else (summary.overall_mean, summary.overall_std)
             shift, unit = np.asarray(shift, np.float64), np.asarray(unit, np.float64)
             unit = np.where(unit > 0, unit, 1.0)
+            float_range = jnp.finfo(jnp.result_type(float))
+            if unit.min() < float_range.tiny or unit.max() > float_range.max:
+                raise InputError(
+                    f"expected standard deviations from {float_range.tiny:.2g} to {float_range.max:.2g}, which "
+                    f"{float_range.dtype} can hold, got {unit.min():.2g} to {unit.max():.2g}; rescale the data"
+                )
         return cls(shift, unit, math.prod(event_shape), event_shape=event_shape)
 
     def standardize(self, rows: Any) -> np.ndarray:
