@@ -391,7 +391,7 @@ class Counts(eqx.Module):
         (lambda: regression(estimator="locale"), "Did you mean 'local'"),
         (lambda: regression(posterior=FullRank(), estimator="local"), "estimator='weights'"),
         (lambda: regression(posterior=vi.posteriors.Laplace()), "Laplace is for infer"),
-        (lambda: regression(prior=vd.Normal(jnp.zeros(3), 1.0)), "expected the prior of one weight"),
+        (lambda: regression(prior=vd.Normal(jnp.zeros(1), 1.0)), "expected the prior of one weight"),
         (lambda: vi.Ensemble([]), "needs members"),
         (lambda: vi.Ensemble([regression(), regression(posterior=FullRank())]), "one structure"),
         (lambda: regression().predict(np.zeros((0, 2)), key=jax.random.key(0)), "at least one row"),

@@ -30,7 +30,8 @@ class BayesianNetwork(AbstractModel):
     Sources: Graves 2011; Blundell, Cornebise, Kavukcuoglu and Wierstra 2015.
 
     Args:
-        network: `[batch, *inputs]` -> `[batch, *outputs]`, any Equinox module; `varinf.batched` lifts one written
+        network: `[batch, *inputs]` -> `[batch, *outputs]`, any Equinox module that takes each row by itself (none that
+            normalises by its batch's own mean, say: it is given rows one by one); `varinf.batched` lifts one written
             for one example, `varinf.Applied` a plain function with its parameters (Flax's `apply`). Its arrays are
             where the means begin.
         likelihood: what its outputs mean.

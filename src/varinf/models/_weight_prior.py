@@ -36,7 +36,7 @@ class SamePrior(AbstractWeightPrior):
     distribution: Distribution
 
     def __init__(self, distribution: Distribution):
-        if math.prod(distribution.batch_shape) != 1 or distribution.event_shape:
+        if distribution.batch_shape or distribution.event_shape:
             raise InputError(
                 f"expected the prior of one weight, got one of shape {distribution.batch_shape} with events of shape "
                 f"{distribution.event_shape}; for a prior of each array's own use FanInPrior or LearnedPrior"

@@ -1,7 +1,6 @@
 """q over the weights of a network: over the arrays of a pytree, of which None stands for what is not random."""
 
 import abc
-import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -219,7 +218,7 @@ def _kl(loc: Array, log_scale: Array, prior: Distribution, *, drawn: bool) -> Fl
         whole = (parameter if parameter.ndim == 0 else jnp.broadcast_to(parameter, loc.shape) for parameter in of_prior)
         return total(function, loc, log_scale, spread(log_scale), *whole)
     q = vd.Normal(loc, _scale(log_scale))
-    return jnp.sum(vd.kl_divergence(q, prior if math.prod(prior.batch_shape) == 1 else prior.expand(loc.shape)))
+    return jnp.sum(vd.kl_divergence(q, prior if not prior.batch_shape else prior.expand(loc.shape)))
 
 
 def _normal_kl(loc: Array, log_scale: Array, scale: Array, prior_loc: Array, prior_scale: Array) -> Array:
