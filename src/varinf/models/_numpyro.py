@@ -2,7 +2,7 @@ import importlib.util
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.infer.util import constrain_fn, potential_energy
 
+from varinf._compiled import compiled
 from varinf.errors import InputError
 from varinf.models._plates import Plate, all_parts, constrained, full_shape, log_density, subsampled_plates
 from varinf.models._target import AbstractTarget
@@ -40,24 +41,20 @@ class NumpyroModel(AbstractTarget):
     enumerates: bool = eqx.field(static=True)
 
     def __init__(self, model: Callable, args: tuple, kwargs: dict[str, Any]):
-        self.args, self.kwargs = args, kwargs
         try:
-            trace = _traced(model, args, kwargs)
+            # traced anew for each target, since a model may read what changes
+            outline = compiled(_outline, run=False)(model, args, kwargs)
         except InputError:
             raise
         except Exception as error:
             raise InputError(f"the model does not run on these arguments: {type(error).__name__}: {error}") from error
-        self.plates = subsampled_plates(trace)
-        latent = {name: site for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
-        discrete = [name for name, site in latent.items() if site["fn"].is_discrete]
+        self.args, self.kwargs, self.plates = args, kwargs, outline.plates
+        discrete = [site for site in outline.latents if site.discrete]
         self.enumerates = bool(discrete)
-        self.model = _enumerated(model, trace, discrete, self.plates) if discrete else model
-        self.sites = tuple(
-            (name, self._unconstrained_shape(site)) for name, site in latent.items() if name not in discrete
-        )
-        for name, site in trace.items():
-            if site["type"] == "param":
-                raise InputError(f"site {name!r} is a param, which has no posterior; give it a prior with sample")
+        self.model = _enumerated(model, outline, discrete) if discrete else model
+        self.sites = tuple((site.name, site.shape) for site in outline.latents if not site.discrete)
+        for name in outline.params:
+            raise InputError(f"site {name!r} is a param, which has no posterior; give it a prior with sample")
         if not self.sites:
             raise InputError("the model has no continuous latent site to infer; a log density goes in vi.LogDensity")
 
@@ -106,44 +103,77 @@ class NumpyroModel(AbstractTarget):
             start = stop
         return values
 
-    def _unconstrained_shape(self, site: dict[str, Any]) -> tuple[int, ...]:
-        to_support = biject_to(site["fn"].support)
-        shape = to_support.inverse_shape(site["value"].shape)
-        return full_shape(site, shape, to_support.domain.event_dim, self.plates)
+
+class _Latent(NamedTuple):
+    """A latent site, whatever the values of all others; `shape` is that of its unconstrained value for all rows."""
+
+    name: str
+    kind: str
+    discrete: bool
+    enumerable: bool
+    shape: tuple[int, ...]
 
 
-def _traced(model: Callable, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The sites of a run, of which nothing is computed: what stands in them for random values are shapes."""
-    found: dict[str, Any] = {}
+class _Outline(NamedTuple):
+    """What a run tells of a model; `depth` is how many axes plates have."""
 
-    def run() -> None:
-        found.update(handlers.trace(handlers.seed(model, jax.random.key(0))).get_trace(*args, **kwargs))
-        for site in found.values():
-            site["value"] = jax.tree.map(
-                lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), site["value"]
-            )
-
-    jax.eval_shape(run)
-    return found
+    latents: tuple[_Latent, ...]
+    params: tuple[str, ...]
+    plates: tuple[Plate, ...]
+    depth: int
 
 
-def _enumerated(model: Callable, trace: dict[str, Any], discrete: list[str], plates: tuple[Plate, ...]) -> Callable:
+def _outline(model: Callable, args: tuple, kwargs: dict[str, Any]) -> _Outline:
+    """Of a run of which nothing is computed. Its continuous latents are not drawn, since some have no draws."""
+    begun = handlers.substitute(handlers.seed(model, jax.random.key(0)), substitute_fn=_start)
+    trace = handlers.trace(begun).get_trace(*args, **kwargs)
+    plates = subsampled_plates(trace)
+    latents = []
+    for name, site in trace.items():
+        if site["type"] == "sample" and not site["is_observed"]:
+            fn = site["fn"]
+            shape = () if fn.is_discrete else _unconstrained_shape(site, plates)
+            latents.append(_Latent(name, type(fn).__name__, fn.is_discrete, fn.has_enumerate_support, shape))
+    params = tuple(name for name, site in trace.items() if site["type"] == "param")
+    depth = max((-frame.dim for site in trace.values() for frame in site.get("cond_indep_stack", ())), default=0)
+    return _Outline(tuple(latents), params, plates, depth)
+
+
+def _start(site: dict[str, Any]) -> Array | None:
+    if site["type"] != "sample" or site["is_observed"] or site["fn"].is_discrete:
+        return None
+    fn = site["fn"]
+    try:
+        to_support = biject_to(fn.support)
+    except NotImplementedError as error:
+        raise InputError(
+            f"site {site['name']!r} ({type(fn).__name__}) has the support {fn.support}, to which NumPyro has no map "
+            "from the real numbers; reparameterise it, as with numpyro.handlers.reparam"
+        ) from error
+    return to_support(jnp.zeros(to_support.inverse_shape(fn.shape(site["kwargs"]["sample_shape"]))))
+
+
+def _unconstrained_shape(site: dict[str, Any], plates: tuple[Plate, ...]) -> tuple[int, ...]:
+    to_support = biject_to(site["fn"].support)
+    shape = to_support.inverse_shape(site["value"].shape)
+    return full_shape(site, shape, to_support.domain.event_dim, plates)
+
+
+def _enumerated(model: Callable, outline: _Outline, discrete: list[_Latent]) -> Callable:
     """The model with its discrete latent sites to be summed out by NumPyro."""
-    for name in discrete:
-        kind = type(trace[name]["fn"]).__name__
-        if not trace[name]["fn"].has_enumerate_support:
-            raise InputError(f"site {name!r} is discrete ({kind}), with no end of values; write the model without it")
-        if plates:
+    for site in discrete:
+        said = f"site {site.name!r} is discrete ({site.kind})"
+        if not site.enumerable:
+            raise InputError(f"{said}, with no end of values; write the model without it")
+        if outline.plates:
             raise InputError(
-                f"site {name!r} is discrete ({kind}) and plate {plates[0].name!r} is subsampled; leave out "
-                "subsample_size, or sum the site out by hand"
+                f"{said} and plate {outline.plates[0].name!r} is subsampled; leave out subsample_size, or sum the site "
+                "out by hand"
             )
         if importlib.util.find_spec("funsor") is None:
             raise InputError(
-                f"site {name!r} is discrete ({kind}); pip install funsor, with which NumPyro sums it out, or write "
-                "the model without it"
+                f"{said}; pip install funsor, with which NumPyro sums it out, or write the model without it"
             )
     from numpyro.contrib.funsor import config_enumerate, enum  # it imports funsor
 
-    deepest = max((-frame.dim for site in trace.values() for frame in site.get("cond_indep_stack", ())), default=0)
-    return enum(config_enumerate(model), -deepest - 1)
+    return enum(config_enumerate(model), -outline.depth - 1)
