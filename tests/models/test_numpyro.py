@@ -103,11 +103,37 @@ def test_bounds_that_are_worked_out_in_the_model():
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
-def mixture(x):
+def grouped(group, y, size, names):
+    """All that is done with the arguments needs their values while the model is traced."""
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    with numpyro.plate("groups", int(group.max()) + 1):
+        level = numpyro.sample("level", dist.Normal(mean, 1))
+    with numpyro.plate("names", len(np.unique(names)) if y[0] > 0 else 1):
+        numpyro.sample("other", dist.Normal(0, 1))
+    known = ~np.isnan(y)
+    with numpyro.plate("rows", size, subsample_size=size - 1) as rows:
+        numpyro.sample("y", dist.Normal(level[jnp.asarray(group[known])[rows]], 1), obs=jnp.asarray(y[known])[rows])
+
+
+def test_arguments_that_the_model_needs_to_know(compilations):
+    y, group = np.array([0.5, -1.0, np.nan, 2.0]), np.array([0, 0, 1, 1])
+    model = NumpyroModel(grouped, (group, y), {"size": np.int64(3), "names": np.array(["a", "b", "b"])})
+    assert model.sites == (("mean", ()), ("level", (2,)), ("other", (2,)))
+    density = compiled(lambda model, z: model.log_density(z))
+    z = np.array([0.3, -0.2, 0.9, 1.0, -2.0])
+    expected = stats.norm.logpdf(z[[0, 3, 4]]).sum() + stats.norm.logpdf(z[1:3], z[0]).sum()
+    expected += stats.norm.logpdf([0.5, -1, 2], z[[1, 1, 2]]).sum()
+    np.testing.assert_allclose(density(model, z), expected, rtol=1e-12)
+    once = len(compilations)
+    density(model, z + 1)
+    assert len(compilations) == once
+
+
+def mixture(x, trials):
     share = numpyro.sample("share", dist.Beta(2.0, 2.0))
     loc = numpyro.sample("loc", dist.Normal(jnp.array([-1.0, 1.0]), 1).to_event(1))
     with numpyro.plate("rows", len(x)):
-        which = numpyro.sample("which", dist.Bernoulli(share))
+        which = numpyro.sample("which", dist.Binomial(trials, share))
         numpyro.sample("x", dist.Normal(loc[which], 0.5), obs=x)
 
 
@@ -121,7 +147,7 @@ def marginal(x):
 def test_a_discrete_site_is_summed_out():
     pytest.importorskip("funsor")
     x = jnp.array([-1.2, 0.8, 1.1, -0.3])
-    model = NumpyroModel(mixture, (x,), {})
+    model = NumpyroModel(mixture, (x, np.int64(1)), {})  # which must be known, to count the values that are summed over
     expected = NumpyroModel(marginal, (x,), {})
     both = compiled(lambda model, expected, z: (model.log_density(z), expected.log_density(z), model.constrain(z)))
     *found, values = both(model, expected, latents(expected))
@@ -158,10 +184,22 @@ def on_a_sphere():
     numpyro.sample("direction", dist.ProjectedNormal(jnp.ones(2)))
 
 
+def branching():
+    x = numpyro.sample("x", dist.Normal())
+    if x > 0:
+        numpyro.sample("y", dist.Normal(x), obs=1.0)
+
+
+def unfinished():
+    raise NotImplementedError
+
+
 @pytest.mark.parametrize(("model", "message"), [
     (counted, r"site 'count' is discrete \(Poisson\), with no end of values"),
     (with_param, r"site 'theta' is a param"),
     (on_a_sphere, r"site 'direction' \(ProjectedNormal\) has the support Sphere\(\), .*; reparameterise it"),
+    (branching, r"these arguments: line \d+ 'if x > 0:': TracerBoolConversionError: Attempted .*jnp\.where for if"),
+    (unfinished, r"these arguments: line \d+ 'raise NotImplementedError': NotImplementedError$"),
 ])  # fmt: skip
 def test_models_that_cannot_be_inferred(model, message):
     with pytest.raises(vi.InputError, match=message):

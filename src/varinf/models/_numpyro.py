@@ -1,5 +1,9 @@
+import contextlib
+import functools
 import importlib.util
+import itertools
 import math
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,6 +21,8 @@ from varinf.errors import InputError
 from varinf.models._plates import Plate, all_parts, constrained, full_shape, log_density, subsampled_plates
 from varinf.models._target import AbstractTarget
 
+_CALLERS = {"equinox", "jax", "numpyro", "varinf"}  # packages that a model is called through
+
 
 class NumpyroModel(AbstractTarget):
     """A NumPyro model with its arguments: the joint density of its continuous latent sites, unconstrained.
@@ -26,7 +32,7 @@ class NumpyroModel(AbstractTarget):
 
     Args:
         model: a function with NumPyro's primitives.
-        args: its arguments.
+        args: its arguments; arrays are traced, or, where the model does not run so, constants of the programs.
         kwargs: and those by name.
 
     Raises:
@@ -41,13 +47,19 @@ class NumpyroModel(AbstractTarget):
     enumerates: bool = eqx.field(static=True)
 
     def __init__(self, model: Callable, args: tuple, kwargs: dict[str, Any]):
-        try:
-            # traced anew for each target, since a model may read what changes
-            outline = compiled(_outline, run=False)(model, args, kwargs)
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(f"the model does not run on these arguments: {type(error).__name__}: {error}") from error
+        outlined = compiled(_outline, run=False)  # a new program, since a model may read what changes
+        outline = None
+        with contextlib.suppress(Exception):
+            outline = outlined(model, args, kwargs)
+        if outline is None:
+            # it needs to know its arguments while it is traced, or some are neither arrays nor hashable
+            model, args, kwargs = functools.partial(model, *args, **kwargs), (), {}
+            try:
+                outline = outlined(model, args, kwargs)
+            except InputError:
+                raise
+            except Exception as error:
+                raise InputError(f"the model does not run on these arguments: {_said(error)}") from error
         self.args, self.kwargs, self.plates = args, kwargs, outline.plates
         discrete = [site for site in outline.latents if site.discrete]
         self.enumerates = bool(discrete)
@@ -133,6 +145,8 @@ def _outline(model: Callable, args: tuple, kwargs: dict[str, Any]) -> _Outline:
         if site["type"] == "sample" and not site["is_observed"]:
             fn = site["fn"]
             shape = () if fn.is_discrete else _unconstrained_shape(site, plates)
+            if fn.is_discrete and fn.has_enumerate_support:
+                fn.enumerate_support(expand=False)  # as in the density: it may need to know arguments
             latents.append(_Latent(name, type(fn).__name__, fn.is_discrete, fn.has_enumerate_support, shape))
     params = tuple(name for name, site in trace.items() if site["type"] == "param")
     depth = max((-frame.dim for site in trace.values() for frame in site.get("cond_indep_stack", ())), default=0)
@@ -157,6 +171,22 @@ def _unconstrained_shape(site: dict[str, Any], plates: tuple[Plate, ...]) -> tup
     to_support = biject_to(site["fn"].support)
     shape = to_support.inverse_shape(site["value"].shape)
     return full_shape(site, shape, to_support.domain.event_dim, plates)
+
+
+def _said(error: Exception) -> str:
+    """What failed in a user's model, in one line."""
+    frames = traceback.walk_tb(error.__traceback__)
+    theirs = (at for at in frames if at[0].f_globals.get("__name__", "").partition(".")[0] not in _CALLERS)
+    where = traceback.StackSummary.extract(itertools.islice(theirs, 1))
+    parts = [f"line {where[0].lineno} {where[0].line!r}"] if where else []
+    parts += [type(error).__name__, str(error).strip().partition("\n")[0].rstrip(".")]
+    said = ": ".join(part for part in parts if part)
+    if isinstance(error, jax.errors.JAXTypeError | jax.errors.JAXIndexError):
+        said += (
+            "; no value of jax.numpy's or of a random site is known while the model is traced: use NumPy for what must "
+            "be, and jax.numpy (jnp.where for if) for the rest"
+        )
+    return said
 
 
 def _enumerated(model: Callable, outline: _Outline, discrete: list[_Latent]) -> Callable:

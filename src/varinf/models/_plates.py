@@ -42,7 +42,11 @@ class Part(NamedTuple):
 def subsampled_plates(trace: dict[str, Any]) -> tuple[Plate, ...]:
     """The plates of a run that see only some of their rows."""
     plates = ((name, *site["args"]) for name, site in trace.items() if site["type"] == "plate")
-    return tuple(Plate(*plate) for plate in plates if plate[2] is not None and plate[2] < plate[1])
+    return tuple(
+        Plate(name, int(size), int(subsample))
+        for name, size, subsample in plates
+        if subsample is not None and subsample < size
+    )
 
 
 def all_parts(plates: tuple[Plate, ...]) -> Part:
