@@ -1,6 +1,7 @@
 import json
 import os
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -14,6 +15,10 @@ ARRAYS = {
     "strided": np.arange(12, dtype=np.int64).reshape(3, 4)[:, ::2],
     "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
 }
+# the floats of JAX that NumPy lacks
+LACKING = {name: t for name, t in vars(ml_dtypes).items() if name.startswith(("bfloat", "float"))}
+ARRAYS |= {name: np.ones((2, 3), dtype)[:, ::2] for name, dtype in LACKING.items()}
+ARRAYS["scalar of 16 bits"] = np.ones((), ml_dtypes.bfloat16)
 META = {"step": 7, "history": {"elbo": [0.1, -1e-17, 1 / 3]}, "nothing": None, "name": "κ"}
 
 
@@ -98,6 +103,13 @@ def test_a_failed_write_leaves_the_old_content_and_nothing_else(tmp_path, monkey
     monkeypatch.undo()
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("dtypes", [{"x": "bfloat"}, {"x": "finfo"}, {"x": 1}, {"y": "bfloat16"}, [1]])
+def test_nonsensical_dtypes_are_damage(tmp_path, dtypes):
+    write_arrays(tmp_path / "a", {"x": np.zeros(3, np.uint8)}, {"dtypes": dtypes})
+    with pytest.raises(DamagedFileError, match="is damaged"):
+        read_arrays(tmp_path / "a")
 
 
 def test_the_json_is_written_last(tmp_path, monkeypatch):

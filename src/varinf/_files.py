@@ -67,8 +67,12 @@ def write_arrays(stem: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]
     from safetensors.numpy import save
 
     # not np.ascontiguousarray, which gives a scalar an axis
-    content = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
-    meta = {"format": FORMAT, **meta}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    # what NumPy lacks (bfloat16, say), safetensors does not read back, so it goes by its bits
+    lacking = {name: array.dtype.name for name, array in arrays.items() if array.dtype.isbuiltin == 2}
+    bits = {name: arrays[name].view(f"u{arrays[name].itemsize}") for name in lacking}
+    content = save(arrays | bits)
+    meta = {"format": FORMAT, **({"dtypes": lacking} if lacking else {}), **meta}
     head = {"sha256": _checksum(content, meta), **meta}
     write_file(_with_suffix(stem, ".safetensors"), content)
     write_file(_with_suffix(stem, ".json"), (json.dumps(head, indent=1) + "\n").encode())
@@ -81,6 +85,7 @@ def read_arrays(stem: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         DamagedFileError: missing or changed; one line says which.
         InputError: of a newer format.
     """
+    import ml_dtypes
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -102,8 +107,11 @@ def read_arrays(stem: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if _checksum(content, meta) != head.get("sha256"):
         raise DamagedFileError(f"{tensors} or {path.name} is damaged: their checksum differs from the one kept")
     try:
-        return load(content), head
-    except SafetensorError as error:
+        arrays = load(content)
+        for name, dtype in head.get("dtypes", {}).items():
+            arrays[name] = arrays[name].view(getattr(ml_dtypes, dtype))
+        return arrays, head
+    except (AttributeError, KeyError, SafetensorError, TypeError, ValueError) as error:
         raise DamagedFileError(f"{tensors} is damaged: {error}") from None
 
 
