@@ -74,6 +74,15 @@ def test_numpy_arrays_stay_numpy_and_double():
     assert back["a"][0] == 1 + 1e-12
 
 
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+def test_keys_go_by_their_words(impl):
+    arrays = named_arrays({"key": jax.random.key(3, impl=impl)})
+    back = with_arrays({"key": jax.random.key(0, impl=impl)}, arrays)["key"]
+    assert back == jax.random.key(3, impl=impl)
+    with pytest.raises(ValueError, match="uint32"):
+        with_arrays({"key": jax.random.split(jax.random.key(0), 3)}, arrays)
+
+
 def test_shapes_can_stand_for_arrays():
     like = jax.eval_shape(lambda: {"a": jnp.zeros(2)})
     np.testing.assert_array_equal(with_arrays(like, {"['a']": np.ones(2, np.float32)})["a"], 1)

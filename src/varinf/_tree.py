@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 from numpyro.distributions import Distribution
@@ -84,9 +85,20 @@ def _slots(tree: PyTree) -> tuple[PyTree, dict[str, _Slot]]:
     return slots, dict(_named(slots, ""))
 
 
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _words(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
 def named_arrays(tree: PyTree) -> dict[str, np.ndarray]:
-    """All arrays of a tree by name, on the host, in an order that does not depend on the process."""
-    return {name: np.asarray(slot.leaf) for name, slot in _slots(tree)[1].items()}
+    """All arrays of a tree by name, on the host, in an order that does not depend on the process.
+
+    Keys as the words that they are made of.
+    """
+    return {name: np.asarray(_words(slot.leaf)) for name, slot in _slots(tree)[1].items()}
 
 
 def with_arrays(tree: PyTree, arrays: dict[str, np.ndarray]) -> PyTree:
@@ -101,11 +113,16 @@ def with_arrays(tree: PyTree, arrays: dict[str, np.ndarray]) -> PyTree:
         what = f"lacks {missing[0]!r}" if missing else f"has {extra[0]!r}, which the model lacks"
         raise ValueError(f"the stored arrays do not fit the model: the file {what}")
     for name, slot in like.items():
-        new, old = arrays[name], slot.leaf
+        new, old = arrays[name], _words(slot.leaf)
         if new.shape != old.shape or new.dtype != old.dtype:
             raise ValueError(
                 f"the stored arrays do not fit the model: {name} is {new.dtype}{list(new.shape)} in the file, "
                 f"{old.dtype}{list(old.shape)} in the model"
             )
-        slot.leaf = new if isinstance(old, np.ndarray) else jax.device_put(new)
+        if isinstance(old, np.ndarray):
+            slot.leaf = new
+        elif _is_key(slot.leaf):
+            slot.leaf = jax.random.wrap_key_data(jax.device_put(new), impl=jax.random.key_impl(slot.leaf))
+        else:
+            slot.leaf = jax.device_put(new)
     return jax.tree.map(lambda slot: slot.leaf, slots)
