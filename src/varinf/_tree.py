@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 from numpyro.distributions import Distribution
 
+from varinf.errors import InputError
+
 
 class Constant(eqx.Module):
     """Base of modules whose arrays are given, not trained: a scaling of the data, say."""
@@ -85,6 +87,10 @@ def _slots(tree: PyTree) -> tuple[PyTree, dict[str, _Slot]]:
     return slots, dict(_named(slots, ""))
 
 
+def _are_floats(*leaves: Any) -> bool:
+    return all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves)
+
+
 def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
@@ -104,8 +110,11 @@ def named_arrays(tree: PyTree) -> dict[str, np.ndarray]:
 def with_arrays(tree: PyTree, arrays: dict[str, np.ndarray]) -> PyTree:
     """`tree` with its arrays (or the `jax.ShapeDtypeStruct`s in their place) replaced by those of the same names.
 
+    In the place of a `ShapeDtypeStruct` of floats go floats of any width: its own is that of the moment's default.
+
     Raises:
         ValueError: names, shapes or dtypes differ; the message names the first difference.
+        InputError: in double precision, which is switched off.
     """
     slots, like = _slots(tree)
     missing, extra = sorted(like.keys() - arrays.keys()), sorted(arrays.keys() - like.keys())
@@ -114,13 +123,16 @@ def with_arrays(tree: PyTree, arrays: dict[str, np.ndarray]) -> PyTree:
         raise ValueError(f"the stored arrays do not fit the model: the file {what}")
     for name, slot in like.items():
         new, old = arrays[name], _words(slot.leaf)
-        if new.shape != old.shape or new.dtype != old.dtype:
+        fits = new.dtype == old.dtype or (isinstance(old, jax.ShapeDtypeStruct) and _are_floats(new, old))
+        if new.shape != old.shape or not fits:
             raise ValueError(
                 f"the stored arrays do not fit the model: {name} is {new.dtype}{list(new.shape)} in the file, "
                 f"{old.dtype}{list(old.shape)} in the model"
             )
         if isinstance(old, np.ndarray):
             slot.leaf = new
+        elif new.dtype != jax.dtypes.canonicalize_dtype(new.dtype):
+            raise InputError(f"{name} was saved in double precision; switch on jax_enable_x64")
         elif _is_key(slot.leaf):
             slot.leaf = jax.random.wrap_key_data(jax.device_put(new), impl=jax.random.key_impl(slot.leaf))
         else:

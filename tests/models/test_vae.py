@@ -267,6 +267,18 @@ def test_save_and_load_in_the_same_bits_here_and_in_another_process(tmp_path):
                 assert again == path.with_name(path.name + suffix).read_bytes()
 
 
+def test_a_model_keeps_its_precision_where_another_is_the_default(tmp_path):
+    single, _ = build("bernoulli", (5,))
+    vi.save(single, tmp_path / "single")
+    with jax.enable_x64(True):
+        assert eqx.tree_equal(vi.load(tmp_path / "single"), single)
+        double = jax.tree.map(lambda leaf: leaf.astype(float) if isinstance(leaf, jax.Array) else leaf, single)
+        vi.save(double, tmp_path / "double")
+        assert eqx.tree_equal(vi.load(tmp_path / "double"), double)
+    with pytest.raises(vi.InputError, match=r"double\.safetensors: prior\.loc was saved in double precision"):
+        vi.load(tmp_path / "double")
+
+
 def test_a_suffix_is_taken_off(tmp_path):
     model, _ = build("bernoulli", (5,))
     vi.save(model, tmp_path / "a.safetensors")

@@ -34,7 +34,8 @@ def load(path: str | Path, like: Any = None) -> Any:
         like: a model of the same structure, needed where networks of the user's own were saved.
 
     Raises:
-        InputError: a missing, damaged or newer file; arrays that do not fit; no `like` where one is needed.
+        InputError: a missing, damaged or newer file; arrays that do not fit; double precision where it is switched
+            off; no `like` where one is needed.
     """
     stem = _stem(path)
     arrays, head = read_arrays(stem)
@@ -48,6 +49,8 @@ def load(path: str | Path, like: Any = None) -> Any:
             raise DamagedFileError(f"{stem}.json: the model's settings are damaged: {error}") from None
     try:
         return with_arrays(like, arrays)
+    except InputError as error:
+        raise InputError(f"{stem}.safetensors: {error}") from None
     except ValueError as error:
         raise DamagedFileError(f"{stem}.safetensors: {error}") from None
 
@@ -57,6 +60,7 @@ def from_arrays(recipe: str, arrays: dict[str, np.ndarray]) -> Any:
 
     Raises:
         ValueError: arrays that do not fit the recipe.
+        InputError: in double precision, which is switched off.
     """
     return with_arrays(_skeleton(json.loads(recipe)), arrays)
 
