@@ -281,6 +281,15 @@ def test_an_optimiser_that_keeps_the_parameters_twice():
 # --- compilation -----------------------------------------------------------------------------------------------------
 
 
+def test_an_optimiser_that_takes_the_loss_is_told_it():
+    """Polyak's step is the loss over the gradient's square: of a linear loss, it leads to where that is zero."""
+    model, polyak = Counter(jnp.full(4, -2.0)), optax.polyak_sgd(max_learning_rate=100.0)
+    fit = vi.fit(model, np.zeros((4, 1)), optimizer=polyak, epochs=1, key=KEY)
+    np.testing.assert_allclose(fit.model.visits, 0, atol=1e-6)
+    with pytest.raises(vi.InputError, match="which needs a loss without noise"):
+        vi.fit(model, np.zeros((4, 1)), optimizer=optax.lbfgs(), epochs=1, key=KEY)
+
+
 def test_a_second_fit_of_the_same_shapes_does_not_compile(compilations):
     settings = {"epochs": 2, "validation": rows(9, seed=1)}
 

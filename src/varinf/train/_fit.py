@@ -101,9 +101,9 @@ def fit(
         x: the rows: an array `[n, *event]`, a tuple of arrays, or any `varinf.data.Source`.
         validation: rows on which the bound is evaluated after each epoch; not with a per-datum posterior.
         objective: what to maximise; `ELBO()` if None.
-        optimizer: an Optax optimiser; Adam at the model's `learning_rate` if None (1e-3, and 1e-2 where weights have
-            a posterior). One made by Optax compiles again for each new object, one by `varinf.train.make_optimizer`
-            only for other names.
+        optimizer: an Optax optimiser, which is told the loss of the batch where it takes a `value`; Adam at the
+            model's `learning_rate` if None (1e-3, and 1e-2 where weights have a posterior). One made by Optax compiles
+            again for each new object, one by `varinf.train.make_optimizer` only for other names.
         batch_size: rows in a step; min(128, n) if None.
         epochs: passes over the data.
         patience: stop after so many epochs without a better bound on the validation data, and return the best model.
@@ -152,7 +152,8 @@ def fit(
     marks = trainable(model)
     params, fixed = eqx.partition(model, marks)
     num_data, num_batches = jnp.asarray(feed.num_rows), jnp.asarray(feed.num_batches)
-    problem = Problem(fixed, objective, optimizer.update, num_data, num_batches, key)
+    takes_loss = isinstance(optimizer, optax.GradientTransformationExtraArgs | optax.MultiSteps)
+    problem = Problem(fixed, objective, optimizer.update, takes_loss, num_data, num_batches, key)
     # The steps use up the state they are given, so it is a copy: of the user's own arrays, and of those that an
     # optimiser may have put in twice (the parameters themselves, say).
     start = copied(State(params, optimizer.init(params), jnp.zeros((), jnp.int32)))

@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from varinf._compiled import compiled, traced_once
+from varinf.errors import InputError
 from varinf.objectives import AbstractObjective, Batch, value_and_grad
 from varinf.train._per_row import gathered, scattered, updated
 
@@ -53,12 +54,13 @@ class Block(NamedTuple):
 class Problem(eqx.Module):
     """What stays the same from step to step: the rest of the model, the objective, the optimiser, N, the key.
 
-    `num_batches` is how many batches an epoch has.
+    `takes_loss` is whether the optimiser is told the loss, `num_batches` how many batches an epoch has.
     """
 
     fixed: PyTree
     objective: AbstractObjective
     update: Callable
+    takes_loss: bool
     num_data: Int[Array, ""]
     num_batches: Int[Array, ""]
     key: PRNGKeyArray
@@ -102,6 +104,18 @@ def one_batch(problem: Problem, block: Block, i: Array, step: Array, key: PRNGKe
     return Batch(observed, block.rows[i], block.mask[i], problem.num_data, step)
 
 
+def _no_line(*_: Any, **__: Any) -> Array:
+    """What an optimiser calls for the loss at other parameters.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError(
+        "the optimizer searches for the best step along a line, as L-BFGS does, which needs a loss without noise; that "
+        "of a fit is of a batch and of draws: take one such as Adam"
+    )
+
+
 @traced_once
 def _one_step(
     problem: Problem, block: Block, i: Array, state: State
@@ -110,9 +124,12 @@ def _one_step(
     observe_key, draw_key = jax.random.split(jax.random.fold_in(problem.key, state.step))
     batch = one_batch(problem, block, i, state.step, observe_key)
     old, fixed = gathered((state, problem.fixed), batch.rows)
-    _, metrics, grads, terms = value_and_grad(problem.objective, old.params, fixed, batch, key=draw_key)
+    loss, metrics, grads, terms = value_and_grad(problem.objective, old.params, fixed, batch, key=draw_key)
     visits = state.step // problem.num_batches
-    updates, opt_state = updated(problem.update, grads, old.opt_state, old.params, visits)
+    update = problem.update
+    if problem.takes_loss:
+        update = functools.partial(update, value=loss, grad=grads, value_fn=_no_line)
+    updates, opt_state = updated(update, grads, old.opt_state, old.params, visits)
     params = optax.apply_updates(old.params, updates)
     estimated = tuple(latent.name for latent in terms.latents if latent.kl is None)
     return scattered(state, State(params, opt_state, state.step + 1), batch), metrics, estimated
