@@ -7,6 +7,7 @@ from pathlib import Path
 import equinox as eqx
 import jax
 import numpy as np
+import optax
 import pytest
 
 import varinf as vi
@@ -308,3 +309,14 @@ def test_checkpoints_of_another_fit_are_refused(tmp_path, changes, message):
     fit(tmp_path, epochs=1)
     with pytest.raises(vi.InputError, match=f"of another fit: its {message}"):
         fit(tmp_path, **changes)
+
+
+def test_what_differs_in_a_function_is_another_fit_and_what_does_not_is_the_same(tmp_path):
+    def settings(rate, beta):
+        return {"optimizer": optax.sgd(rate), "objective": vi.ELBO(beta=optax.constant_schedule(beta)), "epochs": 1}
+
+    whole = fit(tmp_path, **settings(1e-4, 0.5))
+    assert_same(fit(tmp_path, callback=stop_at(0), **settings(1e-4, 0.5)), whole)
+    for name, rate, beta in (("optimizer", 1e-1, 0.5), ("objective", 1e-4, 1.0)):
+        with pytest.raises(vi.InputError, match=f"of another fit: its {name}"):
+            fit(tmp_path, **settings(rate, beta))

@@ -1,6 +1,4 @@
 import functools
-import hashlib
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Array, PRNGKeyArray
 
 from varinf import data
 from varinf._checks import at_least_one, prng_key, whole
 from varinf._noise import key_words
-from varinf._tree import is_distribution, named_arrays, per_row, trainable
+from varinf._tree import per_row, trainable
 from varinf.errors import InputError, NonFiniteError
 from varinf.models import AbstractModel
 from varinf.objectives import ELBO, AbstractObjective
@@ -27,6 +25,7 @@ from varinf.train._optimizer import make_optimizer
 from varinf.train._per_row import check_rows
 from varinf.train._progress import Progress
 from varinf.train._step import Block, Outline, Problem, State, advance, copied, evaluate, outline
+from varinf.train._told import told
 
 _BATCH_SIZE = 128
 _VALIDATION = 2**32 - 1  # folded into the key for validation; steps end below it
@@ -162,7 +161,7 @@ def fit(
     outlined = outline(problem, next(_in_order(feed)), start)
 
     kept = None if checkpoints is None else Checkpoints(checkpoints)
-    identity = {} if kept is None else _identity(problem, fingerprints, feed.batch_size, start)
+    identity = {} if kept is None else _identity(problem, optimizer, fingerprints, feed.batch_size, start)
     progress = Progress(start, feed.num_batches, kept, checkpoint_seconds, patience, objective.bound, identity)
     progress.resume()
 
@@ -214,43 +213,24 @@ def _feeds(
     return feed, None if held_out is None else Feed(held_out, model.observation, width, width, most_bytes)
 
 
-def _identity(problem: Problem, fingerprints: dict[str, Any], batch_size: int, start: State) -> dict[str, Any]:
+def _identity(
+    problem: Problem, optimizer: Any, fingerprints: dict[str, Any], batch_size: int, start: State
+) -> dict[str, Any]:
     """What must be the same for a fit to go on from a checkpoint, as JSON has it."""
+
+    def shape(array: Array) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(array.shape, array.dtype)
+
     # a learning rate, a schedule's length, ...: what an optimiser's state holds beside arrays like the parameters
-    numbers = {name: float(array) for name, array in named_arrays(start.opt_state).items() if array.ndim == 0}
+    numbers = jax.tree.map(lambda array: shape(array) if array.ndim else array, start.opt_state)
     return {
         **fingerprints,
         "key": key_words(problem.key).tolist(),
         "batch_size": batch_size,
-        "objective": [_words(problem.objective), _numbers(problem.objective)],
-        "model": [_words(eqx.combine(start.params, problem.fixed)), _numbers(problem.fixed)],
-        "optimizer": [
-            _words((problem.update, start.opt_state)),
-            {name: repr(number) for name, number in numbers.items()},
-        ],
+        "objective": told(problem.objective),
+        "model": told(eqx.combine(jax.tree.map(shape, start.params), problem.fixed)),
+        "optimizer": told((optimizer, numbers)),
     }
-
-
-def _words(tree: PyTree) -> str:
-    """A digest of all of a tree but its numbers: the same in each process, which a function's address is not."""
-
-    def told(leaf: Any) -> Any:
-        if is_distribution(leaf):  # NumPyro flattens its fields in another order in another process
-            return type(leaf)
-        return (leaf.shape, leaf.dtype) if isinstance(leaf, (jax.Array, np.ndarray)) else leaf
-
-    leaves, structure = jax.tree.flatten(tree, is_leaf=is_distribution)
-    words = f"{[told(leaf) for leaf in leaves]} {structure}"
-    return hashlib.sha256(re.sub(" at 0x[0-9a-f]+", "", words).encode()).hexdigest()
-
-
-def _numbers(tree: PyTree) -> str:
-    """A digest of a tree's numbers to six digits: a mean of data may differ in the last from machine to machine."""
-    digest = hashlib.sha256()
-    for name, array in named_arrays(tree).items():
-        mantissa, exponent = np.frexp(array.astype(np.float64))
-        digest.update(f"{name} {array.shape}".encode() + mantissa.round(6).tobytes() + exponent.tobytes())
-    return digest.hexdigest()
 
 
 def _seed(key: PRNGKeyArray) -> int:
