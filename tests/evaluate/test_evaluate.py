@@ -106,3 +106,12 @@ def test_what_cannot_be_observed_is_refused(binarised):
         vi.evaluate.log_likelihood(vae, x, 0, key=KEY)
     with pytest.raises(vi.InputError, match="num_samples must be at least 1"):
         vi.evaluate.elbo(vae, x, 0, key=KEY)  # or NaN
+
+
+@pytest.mark.parametrize("estimator", ["local", "weights"])
+@pytest.mark.parametrize("figure", [vi.evaluate.log_likelihood, vi.evaluate.elbo])
+def test_a_global_latent_is_refused(figure, estimator):
+    network, x = vi.networks.MLP((3,), (1,), (2,), key=KEY), np.zeros((4, 3), np.float32)
+    model = vi.BayesianNetwork(network, vi.likelihoods.Gaussian(), estimator=estimator, key=KEY)
+    with pytest.raises(vi.InputError, match=r"'weights' is one for all rows; .* take predict"):
+        figure(model, (x, x[:, :1]), 10, key=KEY)

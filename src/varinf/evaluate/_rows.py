@@ -79,7 +79,11 @@ def observed(model: AbstractModel, block: RowBlock, *, key: PRNGKeyArray) -> Bat
 def drawn(
     model: AbstractModel, batch: Batch, request: Request, draws: Int[Array, " samples"], *, key: PRNGKeyArray
 ) -> Draw:
-    """The draws of these numbers for each row, each a function of the key, the row's number and its own."""
+    """The draws of these numbers for each row, each a function of the key, the row's number and its own.
+
+    Raises:
+        InputError: a latent is global, and so no row's own.
+    """
     latents_key = jax.random.split(key)[1]
 
     def latents(draw: Array, row: PyTree[Array], number: Array) -> PyTree[Array]:
@@ -90,7 +94,14 @@ def drawn(
 
     of_rows = jax.vmap(latents, (None, 0, 0))
     # The draws of all rows at once are for what goes with them; they themselves are not used.
-    together = model.draw(batch, request._replace(num_samples=draws.shape[0]), key=key)
+    request = request._replace(num_samples=draws.shape[0])
+    together = model.draw(batch, request, key=key)
+    for latent in jax.eval_shape(lambda: model.score(batch, together, request)).latents:
+        if latent.is_global:
+            raise InputError(
+                f"figures of single rows are for models whose latents are all a row's own, and {latent.name!r} is one "
+                "for all rows; of a Bayesian network take predict or varinf.models.log_predictive"
+            )
     each = jax.vmap(of_rows, (0, None, None))(draws, batch.data, batch.rows)
     return eqx.tree_at(lambda draw: draw.latents, together, each)
 
