@@ -10,7 +10,7 @@ import pytest
 import varinf as vi
 from varinf import distributions as vd
 from varinf import likelihoods as vl
-from varinf.models import FanInPrior, LearnedPrior, log_predictive, sample_predictive
+from varinf.models import FanInPrior, LearnedPrior, log_predictive, predictive_draws, sample_predictive
 from varinf.networks import MLP, ConvEncoder
 from varinf.objectives import Batch, value_and_grad
 from varinf.posteriors import FullRank, LowRank, MeanField
@@ -334,6 +334,11 @@ def test_a_row_is_predicted_alike_alone_and_among_others():
     assert together.shape == (10, 1500)
     np.testing.assert_array_equal(together[:, 1400], alone[:, 0])
     assert len(np.unique(alone)) == 10
+    # of few draws of the weights as many of y, which the ends of an interval are made of, in parts of all rows
+    (first, drawn), (second, others) = predictive_draws(model, x, 5, key=jax.random.key(0))
+    assert [first, second] == [slice(0, 1024), slice(1024, 1500)]
+    assert (drawn.shape, others.shape) == ((4000, 1024), (4000, 476))
+    assert len(np.unique(drawn[:, 0])) > 3900
 
 
 # --- ensembles -------------------------------------------------------------------------------------------------------

@@ -17,10 +17,7 @@ from varinf.estimators._defaults import (
     REGRESSOR_STEPS,
 )
 from varinf.likelihoods import NUMBER_LIKELIHOOD, NUMBER_LIKELIHOODS
-from varinf.models import sample_predictive
-
-_ROWS = 1024
-_TARGETS = 10  # draws of a target at each draw of the weights
+from varinf.models import predictive_draws
 
 
 class BayesianNetRegressor(RegressorMixin, BayesianNet):
@@ -230,7 +227,8 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
     def predict_interval(self, X: Any, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
         """Between what numbers y lies with a given probability, for each row and output by itself.
 
-        They leave out as much on either side, and are quantiles of draws of y: ten for each draw of the weights.
+        They leave out as much on either side, and are quantiles of draws of y: 4000 or more,
+        at `n_prediction_samples` draws of the weights.
 
         Parameters
         ----------
@@ -248,13 +246,9 @@ class BayesianNetRegressor(RegressorMixin, BayesianNet):
         X, tail = self._checked(X), (1 - level) / 2
         # a quantile of counts is one of them; the other kind is that of `evaluate.coverage`, which says why
         method = "inverted_cdf" if self.model_.likelihood.discrete else "weibull"
-
-        def of_part(part: np.ndarray) -> np.ndarray:
-            draws = sample_predictive(self.model_, part, self.n_prediction_samples, _TARGETS, key=self._predict_key())
-            return np.quantile(draws, (tail, 1 - tail), axis=0, method=method)
-
-        # a part at a time, since the draws take a thousand times the room of what is made of them
-        lower, upper = np.concatenate([of_part(X[i : i + _ROWS]) for i in range(0, len(X), _ROWS)], axis=1)
+        parts = predictive_draws(self.model_, X, self.n_prediction_samples, key=self._predict_key())
+        ends = [np.quantile(draws, (tail, 1 - tail), axis=0, method=method) for _, draws in parts]
+        lower, upper = np.concatenate(ends, axis=1)
         return self._as_given(lower), self._as_given(upper)
 
     def _as_given(self, values: np.ndarray) -> np.ndarray:

@@ -64,16 +64,13 @@ def coverage(draws: ArrayLike, y: ArrayLike, levels: Sequence[float] = (0.5, 0.8
     # All figures are of differences to y: so they keep their digits far from 0.
     errors = np.sort(values - observed, axis=0)
     num_draws = len(errors)
-    held, widths = [], []
-    for level in asked:
-        lower, upper = np.quantile(errors, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
-        held.append(((lower <= 0) & (upper >= 0)).mean())
-        widths.append((upper - lower).mean())
+    lower, upper = np.quantile(errors, [(1 - asked) / 2, (1 + asked) / 2], axis=0, method="weibull")
+    held, widths = ((lower <= 0) & (upper >= 0)).mean(1), (upper - lower).mean(1)
     # Σ over pairs |X − X'| of sorted draws: the r-th is larger than r − 1 of them and smaller than the rest.
     signs = 2 * np.arange(1, num_draws + 1) - num_draws - 1
     spread = signs @ errors / (num_draws * (num_draws - 1))
     crps = (np.abs(errors).mean(0) - spread).mean()
-    return Coverage(asked, np.array(held), np.array(widths), float(crps), len(observed))
+    return Coverage(asked, held, widths, float(crps), len(observed))
 
 
 def _levels(levels: Sequence[float], num_draws: int) -> np.ndarray:

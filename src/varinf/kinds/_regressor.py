@@ -34,8 +34,7 @@ class Regressor(AbstractNetwork):
         self, model: models.BayesianNetwork, x: np.ndarray, y: np.ndarray, *, num_samples: int, key: PRNGKeyArray
     ) -> dict[str, Any]:
         prediction = model.predict(x, num_samples, key=key)
-        draws = models.sample_predictive(model, x, num_samples, key=key)
-        found = evaluate.coverage(draws, y, (_LEVEL,))
+        found = _coverage(model, x, y, (_LEVEL,), num_samples, key)
         return {
             "nll": -float(models.log_predictive(model, x, y, num_samples, key=key).mean()),
             "rmse": float(np.sqrt(np.mean((prediction.mean - y) ** 2))),
@@ -57,10 +56,9 @@ class Regressor(AbstractNetwork):
         key: PRNGKeyArray,
     ) -> dict[str, Any]:
         x, y = pairs(source)
-        draws = models.sample_predictive(fit.model, x, self.num_samples, key=key)
         return {
             "prediction": fit.model.predict(x, self.num_samples, key=key),
-            "coverage": evaluate.coverage(draws, y, _LEVELS),
+            "coverage": _coverage(fit.model, x, y, _LEVELS, self.num_samples, key),
             "x": x,
             "y": y,
             "target": "" if rows.target is None else rows.target.name,
@@ -72,9 +70,11 @@ class Regressor(AbstractNetwork):
         self, model: models.BayesianNetwork, x: np.ndarray, target: Target, *, num_samples: int, key: PRNGKeyArray
     ) -> dict[str, np.ndarray]:
         found = model.predict(x, num_samples, key=key)
-        draws = models.sample_predictive(model, x, num_samples, key=key)
+        tails = [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]
+        parts = models.predictive_draws(model, x, num_samples, key=key)
         # the quantiles that `evaluate.coverage` scores
-        lower, upper = np.quantile(draws, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0, method="weibull")
+        ends = [np.quantile(draws, tails, axis=0, method="weibull") for _, draws in parts]
+        lower, upper = np.concatenate(ends, axis=1)
         return {
             "mean": found.mean,
             "std": np.sqrt(found.total),
@@ -91,3 +91,24 @@ class Regressor(AbstractNetwork):
                 "--model classifier"
             )
         return labels.astype(np.float64)
+
+
+def _coverage(
+    model: models.BayesianNetwork,
+    x: np.ndarray,
+    y: np.ndarray,
+    levels: Sequence[float],
+    num_samples: int,
+    key: PRNGKeyArray,
+) -> evaluate.Coverage:
+    """The scores of a model's intervals over all rows."""
+    parts = [
+        evaluate.coverage(draws, y[rows], levels)
+        for rows, draws in models.predictive_draws(model, x, num_samples, key=key)
+    ]
+    counts = [part.num_rows for part in parts]
+    observed, width, crps = (
+        np.average([getattr(part, name) for part in parts], axis=0, weights=counts)
+        for name in ("observed", "width", "crps")
+    )
+    return evaluate.Coverage(np.asarray(levels), observed, width, float(crps), sum(counts))

@@ -7,6 +7,7 @@ from ._model import AbstractModel as AbstractModel
 from ._numpyro import NumpyroModel as NumpyroModel
 from ._prediction import Prediction as Prediction
 from ._prediction import log_predictive as log_predictive
+from ._prediction import predictive_draws as predictive_draws
 from ._prediction import sample_predictive as sample_predictive
 from ._save import from_arrays as from_arrays
 from ._save import load as load
