@@ -8,6 +8,8 @@ from typing import Any
 
 from varinf.errors import InputError
 
+MAX_SEED = 2**32 - 1  # JAX takes the rest of a larger one off
+
 
 def whole(name: str, value: Any) -> int:
     """`value`, of any type of whole numbers; or an `InputError`: a fraction is never cut off."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from varinf._checks import known
+from varinf._checks import MAX_SEED, known
 from varinf._table import Table
 from varinf.errors import InputError
 from varinf.likelihoods import LIKELIHOODS
@@ -123,7 +123,7 @@ class TrainSettings(_Section):
     batch_size: _Positive | None = None
     epochs: _Positive | None = None
     patience: _Positive | None = None
-    seed: int = Field(default=0, ge=0, lt=2**32)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
 
 
 class Settings(_Section):

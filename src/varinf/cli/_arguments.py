@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from varinf._checks import MAX_SEED
 from varinf.errors import InputError
 
 RunPath = Annotated[Path, typer.Argument(help="The directory of a run, as `varinf fit` printed it.", metavar="RUN")]
@@ -16,7 +17,7 @@ DataPath = Annotated[
         metavar="DATA",
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of the random draws.", min=0, metavar="N")]
+Seed = Annotated[int, typer.Option(help="Seed of the random draws.", min=0, max=MAX_SEED, metavar="N")]
 ArrayName = Annotated[
     str | None,
     typer.Option("--array", metavar="NAME", help="Which array of a .npz file. [default: the one that the run took]"),

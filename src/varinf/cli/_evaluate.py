@@ -2,6 +2,7 @@ from typing import Annotated
 
 import typer
 
+from varinf._checks import MAX_SEED
 from varinf.cli._arguments import ArrayName, RunPath
 
 
@@ -34,7 +35,12 @@ def evaluate(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Seed of the random draws. [default: those of the fit's own figures]", min=0),
+        typer.Option(
+            metavar="N",
+            help="Seed of the random draws. [default: those of the fit's own figures]",
+            min=0,
+            max=MAX_SEED,
+        ),
     ] = None,
     array: ArrayName = None,
 ) -> None:
