@@ -183,8 +183,11 @@ def test_when_all_are_damaged_the_fit_begins_anew_and_keeps_its_own(tmp_path, wh
         fit(tmp_path, callback=stop_at(8))
     for path in tmp_path.glob("*.json"):
         _flip(path)
-    with pytest.warns(UserWarning, match="damaged"), pytest.raises(InterruptionError):
+    with pytest.warns(UserWarning, match="damaged") as caught, pytest.raises(InterruptionError):
         fit(tmp_path, callback=stop_at(2))
+    *earlier, last = (str(w.message).rpartition("; ")[2] for w in caught)
+    assert earlier == ["the checkpoint before it is used"] * 2
+    assert last == "there is none before it: the fit begins anew"
     # counted among the newest three, the damaged ones would have pushed out the new
     assert Checkpoints(tmp_path).newest() is not None
     assert_same(fit(tmp_path), whole)

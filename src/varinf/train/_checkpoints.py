@@ -44,11 +44,14 @@ class Checkpoints:
         Raises:
             InputError: one of a newer varinf's, which is not damaged and is not to be written over.
         """
-        for step in reversed(self._steps()):
+        steps = self._steps()
+        for step in reversed(steps):
             try:
                 return read_arrays(self.folder / f"step-{step:010d}")
             except DamagedFileError as error:
-                warnings.warn(f"{error}; the checkpoint before it is used", stacklevel=2)
+                last = step == steps[0]
+                instead = "there is none before it: the fit begins anew" if last else "the checkpoint before it is used"
+                warnings.warn(f"{error}; {instead}", stacklevel=2)
         return None
 
     def _steps(self) -> list[int]:
