@@ -20,6 +20,7 @@ from varinf.errors import InputError
 from varinf.run import Run
 
 SETTINGS = make_settings({"source": "digits", "epochs": 3})
+RESULTS = {"rows": 8, "elbo": -1.0, "row": {}, "seconds": 2.0}
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +59,7 @@ def test_a_link_is_followed():
     Path("link").symlink_to("empty")
     Run.create(Path("link"), SETTINGS).discard()
     assert names() == ["empty", "link"]
-    Run.create(Path("link"), SETTINGS).write_results({"old": True})
+    Run.create(Path("link"), SETTINGS).write_results(RESULTS)
     for finish in (Run.discard, Run.supersede):
         made = Run.create(Path("link"), SETTINGS, overwrite=True)
         assert not Run.open(Path("link")).finished
@@ -112,22 +113,22 @@ def test_discard_takes_back_what_create_did():
 
 
 def test_discard_brings_back_what_was_to_be_replaced_and_supersede_does_not():
-    Run.create(Path("run"), SETTINGS).write_results({"old": True})
+    Run.create(Path("run"), SETTINGS).write_results(RESULTS)
     before = Run.create(Path("run"), SETTINGS, overwrite=True)
     assert not before.finished
     before.discard()
-    assert Run.open(Path("run")).results() == {"old": True}
+    assert Run.open(Path("run")).results() == RESULTS
     after = Run.create(Path("run"), SETTINGS, overwrite=True)
-    after.write_results({"old": False})
+    after.write_results(RESULTS | {"elbo": -2.0})
     after.supersede()
     assert names() == ["run", "run/results.json", "run/settings.toml"]
 
 
 def test_of_two_that_were_put_aside_the_finished_one_comes_back():
-    Run.create(Path("run"), SETTINGS).write_results({"old": True})
+    Run.create(Path("run"), SETTINGS).write_results(RESULTS)
     Run.create(Path("run"), SETTINGS, overwrite=True)  # and killed
     Run.create(Path("run"), SETTINGS, overwrite=True).discard()
-    assert Run.open(Path("run")).results() == {"old": True}
+    assert Run.open(Path("run")).results() == RESULTS
     assert names() == ["run", "run/results.json", "run/settings.toml"]
 
 
@@ -142,7 +143,7 @@ def test_a_kill_at_any_moment_of_create_leaves_a_whole_run(monkeypatch):
         shutil.rmtree("run", ignore_errors=True)
         for path in Path().glob(".run*"):
             shutil.rmtree(path)
-        Run.create(Path("run"), SETTINGS).write_results({"old": True})
+        Run.create(Path("run"), SETTINGS).write_results(RESULTS)
         with monkeypatch.context() as patch:
             calls = _count_calls(patch, moment, Killed)
             # nothing is cleaned up by a process that was killed
@@ -193,12 +194,18 @@ def test_damage_is_told():
     made = Run.create(Path("run"), SETTINGS)
     with pytest.raises(InputError, match="not finished"):
         made.results()
-    Path("run/results.json").write_text("{")
-    Path("run/metrics.jsonl").write_text("{\n")
-    with pytest.raises(DamagedFileError, match=r"results\.json is damaged"):
-        made.results()
-    with pytest.raises(DamagedFileError, match=r"metrics\.jsonl is damaged"):
-        made.metrics()
+    for content in ("{", "{}", "null", '{"epoch": 0}', "[1]"):
+        Path("run/results.json").write_text(content)
+        Path("run/metrics.jsonl").write_text(content + "\n")
+        with pytest.raises(DamagedFileError, match=r"results\.json is damaged"):
+            made.results()
+        with pytest.raises(DamagedFileError, match=r"metrics\.jsonl is damaged"):
+            made.metrics()
+    settings = Path("run/settings.toml")
+    for content in ("", settings.read_text().partition("[train]")[0]):
+        settings.write_text(content)
+        with pytest.raises(DamagedFileError, match=r"settings\.toml is damaged: it lacks the section \["):
+            Run.open(Path("run"))
 
 
 def test_of_two_that_begin_one_run_the_second_is_told(monkeypatch):

@@ -18,6 +18,8 @@ from varinf.errors import InputError
 
 _RUNS = Path("runs")
 _LONGEST_NAME = 255 - len("..replaced")  # of a file system's 255 bytes
+# of what is always among them, enough to know them by
+_METRICS, _RESULTS = {"epoch", "steps", "elbo"}, {"rows", "elbo", "row", "seconds"}
 # what file systems reached by a network say of locks that they do not have; NFS so of a folder's
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
 
@@ -80,6 +82,7 @@ class Run:
 
         Raises:
             InputError: there is none.
+            DamagedFileError: its settings are not as they were written.
         """
         path = _named(path)
         _restore(path)
@@ -87,7 +90,11 @@ class Run:
             raise InputError(f"no such run: {path}")
         if not (path / "settings.toml").is_file():
             raise InputError(f"{path} is not a run of varinf's: it has no settings.toml")
-        return cls(path, load_settings(path / "settings.toml"))
+        settings = load_settings(path / "settings.toml")
+        missing = Settings.model_fields.keys() - settings.model_fields_set
+        if missing:  # whose place the defaults would take
+            raise DamagedFileError(f"{path / 'settings.toml'} is damaged: it lacks the section [{min(missing)}]")
+        return cls(path, settings)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -160,9 +167,9 @@ class Run:
         """
         path = self.path / "metrics.jsonl"
         try:
-            return [json.loads(line) for line in _whole_lines(path)]
+            return [_checked(json.loads(line), _METRICS) for line in _whole_lines(path)]
         except ValueError:
-            raise DamagedFileError(f"{path} is damaged: a line of it is no JSON") from None
+            raise DamagedFileError(f"{path} is damaged: a line of it is no JSON of metrics") from None
 
     def write_results(self, results: dict[str, Any]) -> None:
         """Keep the figures that the run ended with; with that it is finished."""
@@ -179,10 +186,11 @@ class Run:
         if not self.finished:
             raise InputError(f"{self.path} is not finished; go on with: varinf fit --resume {self.path}")
         try:
-            return json.loads(path.read_text())
+            return _checked(json.loads(path.read_text()), _RESULTS)
         except ValueError:
             raise DamagedFileError(
-                f"{path} is damaged: it is no JSON; remove it, and varinf fit --resume {self.path} makes it anew"
+                f"{path} is damaged: it is no JSON of results; remove it, and varinf fit --resume {self.path} makes it "
+                "anew"
             ) from None
 
     def tidy(self) -> None:
@@ -327,6 +335,12 @@ def _remove_empty(folders: list[Path]) -> None:
 
 def _line(epoch: int, steps: int, metrics: dict[str, float]) -> bytes:
     return json.dumps({"epoch": epoch, "steps": steps, **metrics}).encode() + b"\n"
+
+
+def _checked(parsed: Any, names: set[str]) -> dict[str, Any]:
+    if not isinstance(parsed, dict) or not names <= parsed.keys():
+        raise ValueError(f"expected {', '.join(sorted(names))}")
+    return parsed
 
 
 def _whole_lines(path: Path) -> list[bytes]:

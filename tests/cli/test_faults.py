@@ -335,9 +335,17 @@ def test_a_missing_model(varinf, finished):
     assert_fault(varinf("sample", "run"), "no such file: run/model.json")
 
 
-@pytest.mark.parametrize("name", ["results.json", "metrics.jsonl", "settings.toml"])
-def test_damaged_files_of_a_run(varinf, finished, name):
-    (finished / name).write_text("{no JSON\n")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((name, "{no JSON\n") for name in ("results.json", "metrics.jsonl", "settings.toml")),
+        ("results.json", "{}\n"),
+        ("metrics.jsonl", "{}\n"),
+        ("settings.toml", ""),
+    ],
+)
+def test_damaged_files_of_a_run(varinf, finished, name, content):
+    (finished / name).write_text(content)
     assert_fault(varinf("info", "run"), name)
     if name != "metrics.jsonl":
         assert_fault(varinf("evaluate", "run"), name)
