@@ -321,7 +321,9 @@ def test_a_model_with_a_flipped_byte(varinf, finished, command):
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
-    assert_fault(varinf(*USES[command]), "model.safetensors or model.json is damaged: their checksum differs")
+    fault = varinf(*USES[command])
+    assert_fault(fault, "model.safetensors or model.json is damaged: their checksum differs")
+    assert fault[2][0].endswith("; varinf fit --resume run makes it anew")
 
 
 def test_a_model_of_a_newer_version(varinf, finished):
@@ -430,6 +432,19 @@ def test_resume_of_a_finished_run_says_its_figures(varinf, finished):
     assert (code, err) == (0, [])
     assert "ended already" in out[-1]
     assert listing(finished.parent) == before
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_damaged_model_is_made_anew_from_the_checkpoints(varinf, finished, monkeypatch):
+    monkeypatch.setattr("varinf.cli._session._draw", lambda *_: None)
+    path = finished / "model.safetensors"
+    model = path.read_bytes()
+    path.write_bytes(model[:-1])
+    code, out, err = varinf("fit", "--resume", "run")
+    assert (code, len(err)) == (0, 1)
+    assert err[0].endswith("is damaged: their checksum differs from the one kept; it is made anew")
+    assert "ended already" not in out[-1]
+    assert path.read_bytes() == model
 
 
 @pytest.mark.filterwarnings("default")

@@ -2,10 +2,12 @@
 
 import contextlib
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from varinf._files import DamagedFileError, read_arrays
 from varinf.cli._bar import progress_bar
 from varinf.cli._show import results_text, seconds_text
 from varinf.cli._signals import Interrupted
@@ -29,7 +31,7 @@ def begin(options: dict[str, Any], settings: Path | None, out: Path | None, *, o
 def carry_out(run: Run, *, new: bool) -> None:
     """Fit, evaluate, draw and print. A new run that fails before its first checkpoint leaves nothing behind."""
     with _last_words(run, new=new), run.lock():
-        ended = run.finished
+        ended = run.finished and _model_is_whole(run)
         results = run.results() if ended else _results(run)
         run.supersede()
     if ended:
@@ -40,6 +42,16 @@ def carry_out(run: Run, *, new: bool) -> None:
     print(f"stopped            {results['stop_reason']}, {results['steps']:,} steps")
     print(f"time               {seconds_text(results['seconds'])}")
     print(f"run                {run.path}")
+
+
+def _model_is_whole(run: Run) -> bool:
+    """Whether the model of a finished run is as it was written; one that is not, the checkpoints make anew."""
+    try:
+        read_arrays(run.model)
+    except DamagedFileError as error:
+        warnings.warn(f"{error}; it is made anew", stacklevel=2)
+        return False
+    return True
 
 
 def _results(run: Run) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from varinf import data, models
+from varinf._files import DamagedFileError
 from varinf.config import Settings
 from varinf.job._common import keys, kind_of
 from varinf.job._fit import Outcome
@@ -134,7 +135,11 @@ def load_model(run: Run) -> Any:
         InputError: the run did not come so far, or its model is damaged.
     """
     run.results()  # there is a model before there are results, but not one to be used yet
-    return models.load(run.model)
+    try:
+        return models.load(run.model)
+    except DamagedFileError as error:
+        error.add_note(f"varinf fit --resume {run.path} makes it anew")
+        raise
 
 
 def evaluation_key(settings: Settings) -> PRNGKeyArray:
