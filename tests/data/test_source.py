@@ -120,6 +120,16 @@ def test_labels_must_be_one_per_row():
         data.ArraySource(IMAGES[0], columns=["a", "b"])
 
 
+def test_labels_are_words_or_real_numbers():
+    given = np.array(["é", "b", "c", "d", "e"])
+    assert data.ArraySource(IMAGES, labels=np.char.encode(given, "utf-8")).labels.tolist() == given.tolist()
+    for dtype in ("M8[s]", "m8[s]", "c16", [("a", "i4")]):
+        with pytest.raises(InputError, match="expected words or real numbers as labels, got dtype"):
+            data.ArraySource(IMAGES, labels=np.arange(5).astype(dtype))
+    with pytest.raises(InputError, match="expected labels in UTF-8"):
+        data.ArraySource(IMAGES, labels=np.array([b"\xff"] * 5))
+
+
 def test_a_subset_of_a_subset_counts_within_it():
     source = data.ArraySource(np.arange(10.0)[:, None], labels=np.arange(10), max_value=None)
     subset = data.Subset(data.Subset(source, np.array([9, 7, 5, 3])), np.array([3, 0]))

@@ -92,7 +92,7 @@ class ArraySource:
         self.spec: Spec | tuple[Spec, ...] = specs if self._tuple else specs[0]
         if columns is not None and specs[0].shape != (len(columns),):
             raise InputError(f"{name}: got {len(columns)} column names for rows of shape {specs[0].shape}")
-        self.labels = None if labels is None else np.asarray(labels)
+        self.labels = None if labels is None else _labels(labels, name)
         if self.labels is not None and (self.labels.ndim < 1 or len(self.labels) != lengths[0]):
             raise InputError(f"{name}: expected a label for each of the {lengths[0]} rows, got {self.labels.shape}")
 
@@ -239,6 +239,22 @@ def _numbers(given: Any, name: str) -> np.ndarray:
         raise InputError(f"{name}: expected rows with values in them, got rows of shape {array.shape[1:]}")
     # A mapped array is converted block by block as it is read; one in memory now, once.
     return array if _map_of(array) is not None else array.astype(_native(array.dtype), copy=False)
+
+
+def _labels(given: Any, name: str) -> np.ndarray:
+    """Labels as words, real numbers or truth values."""
+    labels = np.asarray(given)
+    if labels.dtype.kind == "S":
+        try:
+            return np.char.decode(labels, "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{name}: expected labels in UTF-8, got {error.object!r}") from None
+    if labels.dtype.kind in "cmMV":
+        raise InputError(
+            f"{name}: expected words or real numbers as labels, got dtype {labels.dtype}; convert them or "
+            "leave them out"
+        )
+    return labels
 
 
 def _spec(array: np.ndarray, columns: Sequence[str] | None, max_value: float | None) -> Spec:
