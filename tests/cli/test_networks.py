@@ -358,12 +358,16 @@ def test_what_is_for_a_network(varinf, finished):
     [
         (["predict", "RUN", "t.csv", "--out", "p.png"], "expected a name that ends in .csv or .parquet or .npy"),
         (["predict", "RUN", "t.csv", "--out", "p.csv"], "expected rows of shape (2,), as the model was fitted to"),
-        (["evaluate", "RUN", "new.csv"], "new.csv: --target is missing"),
+        (["evaluate", "RUN", "new.csv"], "new.csv: expected the target column 'price', got columns a, b"),
+        (["evaluate", "RUN", "class.csv"], "class.csv: expected the target column 'price', got columns a, b"),
+        (["evaluate", "RUN", "x.npy"], "x.npy: expected rows with a target to predict, got none"),
     ],
 )
 def test_uses_that_cannot_be(varinf, regressor, arguments, phrase):
     write("a", "b", "count")
     write("a", "b", out="new.csv")
+    write_table(Path("class.csv"), [("a", A), ("b", B), ("class", TABLE["kind"])])
+    np.save("x.npy", np.stack([A, B], axis=1))
     code, _, err = varinf(*(word.replace("RUN", str(regressor)) for word in arguments))
     assert (code, len(err)) == (2, 1)
     assert phrase in err[0], err[0]

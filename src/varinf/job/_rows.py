@@ -58,6 +58,8 @@ def open_like(run: Run, where: str, array: str | None = None, *, held_out: bool 
             raise
         # new rows need no labels; what else may be wrong is wrong again
         source = data.open(where, split=split, resize=resize, array=array)
+        if isinstance(source, data.ArraySource) and one_spec(source).columns is not None:
+            source.labels = None  # those of another column, which has a usual name
     spec = row_spec(run)
     check_rows(source, spec.shape, spec.columns, where)
     return source

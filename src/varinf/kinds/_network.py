@@ -81,7 +81,12 @@ class AbstractNetwork(AbstractKind):
         return RunData(_part(paired, rows.train), _part(other, rows.held_out), rows.spec, target)
 
     def rows_like(self, source: data.Source, target: Target | None) -> data.Source:
-        target = cast(Target, target)
+        target, columns = cast(Target, target), one_spec(source).columns
+        if columns is not None and getattr(source, "labels", None) is None:
+            raise InputError(
+                f"{getattr(source, 'name', 'the data')}: expected the target column {target.name!r}, got columns "
+                f"{', '.join(columns)}"
+            )
         _refuse_empty(_labels(source, target.name), _what(source, target.name))
         return self._paired(source, target)
 
@@ -148,8 +153,9 @@ def _labels(source: data.Source, name: str) -> np.ndarray:
     if columns is not None:
         raise InputError(f"{where}: --target is missing, the column to predict; known: {', '.join(columns)}")
     raise InputError(
-        f"{where}: expected rows with a target to predict, got none; take a CSV or Parquet file with --target, a .npz "
-        "file with an array y of one value for each row, or a folder of images with a sub-folder for each class"
+        f"{where}: expected rows with a target to predict, got none; take a CSV or Parquet file that has it as a "
+        "column (for fit, add --target), a .npz file with an array y of one value for each row, or a folder of images "
+        "with a sub-folder for each class"
     )
 
 
