@@ -20,8 +20,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from varinf import job
 from varinf.cli import main
 from varinf.errors import InputError
+from varinf.run import Run
 
 
 def listing(folder: Path) -> dict[str, bytes | None]:
@@ -426,6 +428,22 @@ def test_resume_when_the_data_are_gone_or_others(varinf, finished, images):
     assert_fault(varinf("fit", "--resume", "run"), "no such file or folder")
 
 
+def test_held_out_rows_of_data_that_changed_are_not_evaluated_on(varinf, finished, images, monkeypatch):
+    monkeypatch.setattr("varinf.job._figures._evaluation", lambda _kind, _model, rows, *_, **__: len(rows))
+    assert job.evaluation(Run.open(finished), None) == 8
+    for changed in (np.concatenate([images, images[:5]]), 255 - images):
+        np.save("images.npy", changed)
+        fault = varinf("evaluate", "run")
+        assert_fault(fault, "images.npy: expected the 8 rows that the run held out, got ")
+        assert fault[2][0].endswith("name rows that were not trained on: varinf evaluate run DATA")
+    # by name all rows will do, and so will those of a run that kept no fingerprint
+    assert job.evaluation(Run.open(finished), None, "images.npy") == 40
+    results = json.loads((finished / "results.json").read_text())
+    del results["fingerprint"]
+    (finished / "results.json").write_text(json.dumps(results))
+    assert job.evaluation(Run.open(finished), None) == 8
+
+
 def test_resume_of_a_finished_run_says_its_figures(varinf, finished):
     before = listing(finished.parent)
     code, out, err = varinf("fit", "--resume", "run")
@@ -586,7 +604,6 @@ def test_two_processes_on_one_run(varinf, finished):
         assert_fault(varinf("fit", "--resume", "run"), "another process is at work on run")
         assert_fault(varinf("fit", "images.npy", "--out", "run", "--overwrite"), "another process is at work on run")
         from varinf.cli._session import carry_out
-        from varinf.run import Run
 
         with pytest.raises(InputError, match="another process is at work on run"):
             carry_out(Run.open(Path("run")), new=True)

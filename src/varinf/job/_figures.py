@@ -9,6 +9,7 @@ from jaxtyping import PRNGKeyArray
 from varinf import data, models
 from varinf._files import DamagedFileError
 from varinf.config import Settings
+from varinf.errors import InputError
 from varinf.job._common import keys, kind_of
 from varinf.job._fit import Outcome
 from varinf.job._rows import check_rows, evaluation_rows, open_data, open_like, row_spec
@@ -30,6 +31,7 @@ def results(run: Run, outcome: Outcome) -> dict[str, Any]:
         num_samples=min(_EVALUATION_SAMPLES, kind.num_samples),
         key=evaluation_key(run.settings),
     )
+    found["fingerprint"] = _fingerprint(kind, rows.held_out)
     spec = rows.spec
     found["row"] = {"shape": spec.shape, "kind": spec.kind, "max_value": spec.max_value, "columns": spec.columns}
     if rows.target is not None:
@@ -73,6 +75,7 @@ def evaluation(
         opened, spec = open_data(run.settings), row_spec(run)
         check_rows(opened.held_out, spec.shape, spec.columns, "the held-out rows")
         rows = kind.rows(opened, run.settings).held_out
+        _check_unchanged(run, kind, rows)
     else:
         rows = kind.rows_like(open_like(run, where, array, held_out=True), target)
     return _evaluation(
@@ -145,6 +148,29 @@ def load_model(run: Run) -> Any:
 def evaluation_key(settings: Settings) -> PRNGKeyArray:
     """The key of the draws behind a run's own figures and pictures."""
     return keys(settings)[2]
+
+
+def _fingerprint(kind: AbstractKind, held_out: data.Source) -> list[str]:
+    """Of the held-out rows that a run is evaluated on: to read all of them can take long."""
+    summary = data.summarize(evaluation_rows(held_out, kind.max_rows))
+    return [part.fingerprint for part in jax.tree.leaves(summary)]
+
+
+def _check_unchanged(run: Run, kind: AbstractKind, held_out: data.Source) -> None:
+    """Refuse rows other than those that a finished run held out, since it may have been trained on them.
+
+    Raises:
+        InputError: the data changed since the fit.
+    """
+    kept = run.results()
+    expected = kept.get("fingerprint")  # none of runs that are older than it
+    if expected is None or (kept["held_out_rows"], expected) == (len(held_out), _fingerprint(kind, held_out)):
+        return
+    raise InputError(
+        f"{run.settings.data.test or run.settings.data.source}: expected the {kept['held_out_rows']} rows that the run "
+        f"held out, got {len(held_out)} rows that are not those: the data changed since the fit; bring them back, or "
+        f"name rows that were not trained on: varinf evaluate {run.path} DATA"
+    )
 
 
 def _evaluation(
