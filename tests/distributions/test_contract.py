@@ -347,6 +347,9 @@ def test_continuous_bernoulli_keeps_its_digits_in_single_precision():
     np.testing.assert_allclose(got[0], exact[0], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(got[1], exact[1], rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(got[2], exact[2], rtol=1e-5)  # the closed form down to 0.03, as it was: 3e-3
+    # beyond e^88 there is no number
+    slopes = jax.vmap(jax.grad(lambda logit: vd.ContinuousBernoulli(logit).mean))(jnp.array([-95.0, 95.0]))
+    np.testing.assert_allclose(slopes, 1 / 95**2, rtol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
@@ -511,8 +514,11 @@ def test_soft_targets_are_the_cross_entropy(float64):
 
 def test_bernoulli_keeps_its_digits_in_single_precision():
     """As x l − ln(1 + e^l), ln p(1) at a logit of 15 would be 0, not −3.06e-7."""
-    got = score(vd.Bernoulli(logits=np.array([15.0, -15.0])), np.array([1.0, 0.0]))
-    np.testing.assert_allclose(got, -np.log1p(np.exp(-15)), rtol=1e-6)
+    d = vd.Bernoulli(logits=np.array([15.0, -15.0]))
+    np.testing.assert_allclose(score(d, np.array([1.0, 0.0])), -np.log1p(np.exp(-15)), rtol=1e-6)
+    rare = scipy.stats.bernoulli(1 / (1 + np.exp(15)))
+    np.testing.assert_allclose(d.variance, rare.var(), rtol=1e-6)
+    np.testing.assert_allclose(d.entropy(), rare.entropy(), rtol=1e-6)
 
 
 def test_bernoulli_at_certainty():

@@ -64,12 +64,12 @@ class Bernoulli(FromArrays):
 
     @property
     def variance(self):
-        return self.probs * (1 - self.probs)
+        return self.probs * jax.nn.sigmoid(-self.logits)
 
     def entropy(self):
-        # of certainty 0, and not 0 times infinity
-        logits = jnp.nan_to_num(self.logits, nan=jnp.nan)
-        return softplus(logits) - self.probs * logits
+        # by the rarer outcome, whose chance keeps its digits; of certainty 0, and not 0 times infinity
+        size = jnp.nan_to_num(jnp.abs(self.logits), nan=jnp.nan)
+        return softplus(-size) + jax.nn.sigmoid(-size) * size
 
     def enumerate_support(self, expand: bool = True):
         values = jnp.arange(2).reshape((2,) + (1,) * len(self.batch_shape))

@@ -74,7 +74,9 @@ class ContinuousBernoulli(FromArrays):
     @property
     def mean(self):
         small, large_logit, small_logit = self._split(self._moment_limit)
-        closed = 1 / -jnp.expm1(-large_logit) - 1 / large_logit
+        size = jnp.abs(large_logit)
+        low = 1 / size + jnp.exp(-size) / jnp.expm1(-size)  # of a negative logit; of a positive one by the mirror image
+        closed = jnp.where(large_logit > 0, 1 - low, low)
         square = small_logit**2
         series = 0.5 + small_logit * (1 / 12 - square / 720 + square**2 / 30240 - square**3 / 1209600)
         return jnp.where(small, series, closed)
