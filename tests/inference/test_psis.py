@@ -40,6 +40,18 @@ def test_ratios_that_no_tail_fits():
         assert smooth(0.5 * np.cos(3 * u) + 0.02 * u**2).khat < 0.5
 
 
+def test_a_tail_of_no_distribution_is_of_no_account_where_the_weights_are_nearly_equal():
+    # near the edges of a uniform p the ratios are all the same, and a few far out differ: the fit had k = 3 to 4
+    for seed in range(3):
+        u = np.random.default_rng(seed).standard_normal(8192)
+        log_ratios = np.minimum(0.01 * u**2, 0.03) + 0.1 * np.maximum(np.abs(u) - 3.0, 0)
+        found = smooth(log_ratios)
+        assert found.khat == 0
+        assert not found.conclusive
+        weights = np.exp(found.log_weights - log_ratios)
+        np.testing.assert_allclose(weights, weights[0])  # not smoothed
+
+
 def test_a_narrow_peak_that_q_all_but_misses_is_no_tail_of_its_own():
     for seed in range(5):
         z = 10 * np.random.default_rng(seed).standard_normal(65_536)

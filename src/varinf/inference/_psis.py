@@ -8,6 +8,7 @@ from scipy import special, stats
 
 _SHORTEST = 50  # ratios of a tail that was halved
 _TAME = 0.5  # of the draws, that the weights must count for
+_EVEN = 0.99  # from which on, a tail that is of no distribution is of no account
 _LEAST = 1e-290  # for what is to be positive, and divided by
 _SIGNIFICANT = 0.05  # below which a tail is not of its distribution
 _EQUAL = 1e-3  # spread of log ratios by which weighting changes nothing
@@ -21,11 +22,13 @@ class Smoothed(NamedTuple):
         khat: the shape of the generalised Pareto distribution of the largest ratios. Below 0.5 the ratios have a
             finite variance; up to 0.7 estimates from them can be relied on.
         khat_stderr: its standard error (Smith 1987), were the ratios independent.
+        conclusive: false where the weights are good, but no tail is of such a distribution: more ratios may have one.
     """
 
     log_weights: np.ndarray
     khat: float
     khat_stderr: float
+    conclusive: bool = True
 
 
 def smooth(log_ratios: np.ndarray, rounding: float = 0.0) -> Smoothed:
@@ -34,8 +37,9 @@ def smooth(log_ratios: np.ndarray, rounding: float = 0.0) -> Smoothed:
     The largest are the min(n / 5, 3 √n) of Vehtari et al., halved until they are of such a distribution by a test of
     Cramér and von Mises, as Bader, Yan and Zhang (2018) find a threshold. Else one that happens to be at a value that
     many ratios are near, as in one dimension about each extremum of ln p − ln q, has a fit of k = 5 to a q that is all
-    but exact. It is the published number where none of them is of such a distribution, and where the weights count for
-    less than half of the draws: the largest may then be alone at a narrow peak of p that q all but misses.
+    but exact. Where none of them is of such a distribution, it is 0 if the weights count for 99 % of the draws,
+    else the published number; this too where they count for less than half: the largest may then be alone at a narrow
+    peak of p that q all but misses.
 
     Args:
         log_ratios: ln p − ln q of draws from q, up to a constant, `[n]`.
@@ -52,7 +56,7 @@ def smooth(log_ratios: np.ndarray, rounding: float = 0.0) -> Smoothed:
     weights = np.exp(log_weights)
     share = weights.sum() ** 2 / (weights**2).sum() / count
     order = np.argsort(log_weights)
-    length, tails = tail_length, []
+    length, tails, conclusive = tail_length, [], True
     while True:
         below = math.exp(log_weights[order[-length - 1]])
         exceedances = np.exp(log_weights[order[-length:]]) - below
@@ -64,6 +68,9 @@ def smooth(log_ratios: np.ndarray, rounding: float = 0.0) -> Smoothed:
         if stats.cramervonmises(exceedances, pareto.cdf).pvalue > _SIGNIFICANT:
             break
         if length < 2 * _SHORTEST or share < _TAME:
+            conclusive = share < _TAME
+            if share > _EVEN:
+                return constant._replace(conclusive=conclusive)
             del tails[1:]
             break
         length //= 2
@@ -71,7 +78,7 @@ def smooth(log_ratios: np.ndarray, rounding: float = 0.0) -> Smoothed:
     quantiles = pareto.ppf((np.arange(length) + 0.5) / length)
     log_weights[order[-length:]] = np.minimum(np.log(quantiles + below), 0.0)
     khat = pareto.args[0]
-    return Smoothed(_normalized(log_weights), khat, (1 + khat) / math.sqrt(length))
+    return Smoothed(_normalized(log_weights), khat, (1 + khat) / math.sqrt(length), conclusive)
 
 
 def _normalized(log_weights: np.ndarray) -> np.ndarray:

@@ -230,7 +230,8 @@ def measured(ended: Ended, elbo_tol: float, seed: int) -> Inference:
             return Inference(q, elbo, stderr, math.nan, converged, stop_reason, history, fitted)
         # a ratio is a difference of two such numbers
         tail = smooth(np.concatenate(log_ratios), 2 * unknown)
-        if count > _CLEAR or all(abs(tail.khat - bound) > 2 * tail.khat_stderr for bound in (_CLOSE, _USABLE)):
+        clear = tail.conclusive and all(abs(tail.khat - bound) > 2 * tail.khat_stderr for bound in (_CLOSE, _USABLE))
+        if count > _CLEAR or clear:
             return Inference(q, elbo, stderr, tail.khat, converged, stop_reason, history, fitted)
 
 
