@@ -13,7 +13,7 @@ from optax import ScaleByLBFGSState
 from varinf._checks import at_least_one
 from varinf._compiled import compiled
 from varinf.errors import InputError
-from varinf.inference._bound import MOST_ROUNDING, Begun, Frame, Member, Parabola, Problem, begin, improve, rounding
+from varinf.inference._bound import Begun, Frame, Member, Parabola, Problem, begin, improve, rounding
 from varinf.inference._draws import Noise, NoiseBuffer, normal_draws, seeds
 from varinf.inference._newton import fit_by_newton
 from varinf.inference._optimize import Minimum, no_memory
@@ -110,16 +110,11 @@ def infer(
 
 def _objection(ended: Ended, family: AbstractFamily) -> str | None:
     """Why an end is not to be relied on, whatever the stages came to."""
-    parameters, elbo = np.asarray(ended.fitted.member.parameters), ended.stages[-1].elbo
+    parameters = np.asarray(ended.fitted.member.parameters)
     if family.needs_curvature and not ended.curved:
         return "the curvature at the mode is not that of a maximum: Laplace's method does not apply"
     if np.abs(parameters).max(initial=0) > float(np.finfo(parameters.dtype).max) ** 0.25:
         return "q grew without end: the density has no finite integral; look for an improper prior"
-    if (unknown := rounding(elbo, parameters.dtype)) > MOST_ROUNDING:
-        return (
-            f"{parameters.dtype} tells an elbo of {elbo:.3g} to {unknown:.2g} nats only; "
-            "jax.config.update('jax_enable_x64', True) at the start tells more"
-        )
     return None
 
 

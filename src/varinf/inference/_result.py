@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +20,7 @@ from varinf.inference._psis import smooth
 
 _SEQUENCES = 16  # independent ones, whose averages say how far they are off
 _EACH = 64  # pairs of draws from each in one call
+_COMPARED = 64  # draws that precisions are compared on, all of the first sequence
 _CHUNK = 128  # draws whose densities are worked out at once
 _BLOCK = 2 * _EACH * _SEQUENCES
 _LEAST, _CLEAR = 4 * _BLOCK, 64 * _BLOCK  # draws that the elbo is worked out from, and at most that k-hat is
@@ -34,10 +36,12 @@ class Fitted(NamedTuple):
     Attributes:
         problem: the density, and the coordinates that q is in.
         member: q in them.
+        double: whether averages over draws are worked out in double precision, whatever q was fitted in.
     """
 
     problem: Problem
     member: Member
+    double: bool = False
 
     @compiled
     def posterior(self) -> Any:
@@ -46,11 +50,39 @@ class Fitted(NamedTuple):
 
     def blocks(self, seed: int) -> "Iterator[Block]":
         """Draws from q, ever more of them; averages over them are without bias."""
+        return map(self._block, self._noise(seed))
+
+    def off(self, seed: int) -> np.ndarray:
+        """How far the log density of some draws is from what it is in double precision, in nats.
+
+        Empty, where something in the density insists on a precision of its own. They are the first of the `blocks` of
+        this seed.
+        """
+        noise, dtype = next(self._noise(seed)), self.problem.frame.shift.dtype
+        if dtype == np.float64:
+            return np.empty(0)
+        found = self._block(noise).log_densities[:_COMPARED]
+        try:
+            with jax.enable_x64(True), warnings.catch_warnings():
+                warnings.simplefilter("error", FutureWarning)  # JAX's, where numbers go into an array of less precision
+                expected = np.asarray(_double_log_densities(self, jnp.asarray(noise[:_COMPARED])))
+        except Exception:  # of any kind: it has run in its own precision
+            return np.empty(0)
+        with np.errstate(invalid="ignore"):  # both may be infinite
+            return expected - np.asarray(found)
+
+    def _noise(self, seed: int) -> Iterator[np.ndarray]:
         width = self.member.family.num_noise(len(self.problem.frame.shift))
         sequences = [NormalSequence(width, each) for each in np.random.SeedSequence(seed).spawn(_SEQUENCES)]
         while True:
             noise = np.concatenate([sequence.draw(_EACH) for sequence in sequences])
-            yield _block(self, jnp.asarray(np.concatenate([noise, -noise]).astype(self.problem.frame.shift.dtype)))
+            yield np.concatenate([noise, -noise])
+
+    def _block(self, noise: np.ndarray) -> "Block":
+        if not self.double:
+            return _block(self, jnp.asarray(noise.astype(self.problem.frame.shift.dtype)))
+        with jax.enable_x64(True):
+            return _double_block(self, jnp.asarray(noise))
 
 
 class Stage(NamedTuple):
@@ -90,11 +122,13 @@ class Block(NamedTuple):
 
     Attributes:
         z: the draws, `[n, dim]`.
+        log_densities: ln p of each.
         log_ratios: ln p − ln q of each.
         controls: two numbers that go with them and have mean zero under q, of each: the parabola less ln q, and ln q.
     """
 
     z: Array
+    log_densities: Float[Array, " n"]
     log_ratios: Float[Array, " n"]
     controls: Float[Array, "n 2"]
 
@@ -195,17 +229,26 @@ class Inference:
 
 
 def measured(ended: Ended, elbo_tol: float, seed: int) -> Inference:
-    """A result, with its elbo and k-hat from new draws.
+    """A result, with its elbo and k-hat from new draws, in double precision where less would tell on them.
 
     They are doubled until the standard error is half of `elbo_tol`, if that costs no more than the fit did or is
     little, and until k-hat is clear of the bounds that it is read by, if no great number is needed for that.
     """
-    fitted, converged, stop_reason = ended.fitted, ended.converged, ended.reason
+    converged, stop_reason = ended.converged, ended.reason
     history = dict(zip(Stage._fields, map(list, zip(*ended.stages, strict=True)), strict=True))
-    q = fitted.posterior()
+    q, dtype = ended.fitted.posterior(), ended.fitted.problem.frame.shift.dtype
+    pilot_seed, seed = np.random.SeedSequence(seed).generate_state(2).tolist()
+    off = ended.fitted.off(pilot_seed)
+    fitted = ended.fitted._replace(double=bool(len(off) and abs(off.mean()) > elbo_tol))
+    hidden = max(np.abs(off).max(initial=0), rounding(ended.stages[-1].elbo, dtype))
+    if hidden > MOST_ROUNDING:
+        converged = False
+        stop_reason = (
+            f"{dtype} tells q's log densities to {hidden:.2g} nats only; jax.config.update('jax_enable_x64', True) at "
+            f"the start tells more; {stop_reason}"
+        )
     cost = _PER_GRADIENT * sum(stage.draws * (1 + stage.steps) for stage in ended.stages)
     most = max(cost, min(_MOST, _MOST_NUMBERS // len(fitted.problem.frame.shift)))
-    pilot_seed, seed = np.random.SeedSequence(seed).generate_state(2).tolist()
     weights = _regressed(next(fitted.blocks(pilot_seed)))
     source, count = fitted.blocks(seed), _LEAST
     log_ratios: list[np.ndarray] = []
@@ -225,7 +268,7 @@ def measured(ended: Ended, elbo_tol: float, seed: int) -> Inference:
         count *= 2
         if stderr > elbo_tol / 2 and count <= most:
             continue
-        unknown = rounding(elbo, fitted.problem.frame.shift.dtype)
+        unknown = rounding(elbo, np.dtype(float) if fitted.double else dtype)
         if unknown > MOST_ROUNDING:
             return Inference(q, elbo, stderr, math.nan, converged, stop_reason, history, fitted)
         # a ratio is a difference of two such numbers
@@ -260,18 +303,39 @@ def _regressed(block: Block) -> np.ndarray:
 
 @compiled
 def _block(fitted: Fitted, noise: Float[Array, "draws noise"]) -> Block:
-    problem, member = fitted
+    problem, member, _ = fitted
     u = member.draws(noise)
     z = problem.frame.z(u)
     log_density = jax.lax.map(problem.target.log_density, z, batch_size=_CHUNK)
     log_q: Any = fitted.posterior().log_prob(z)
     if member.family.moments(member.parameters) is None:
         # nor is the entropy known
-        return Block(z, log_density - log_q, jnp.zeros((len(z), 2), z.dtype))
+        return Block(z, log_density, log_density - log_q, jnp.zeros((len(z), 2), z.dtype))
     mean = problem.parabola.mean(member)
     about_entropy = log_q + problem.exact(member, noise) - mean
     controls = jnp.stack([problem.parabola(u) - mean - about_entropy, about_entropy], axis=1)
-    return Block(z, log_density - log_q, controls)
+    return Block(z, log_density, log_density - log_q, controls)
+
+
+@compiled
+def _double_block(fitted: Fitted, noise: Float[Array, "draws noise"]) -> Block:
+    return _block(_doubled(fitted), noise)
+
+
+@compiled
+def _double_log_densities(fitted: Fitted, noise: Float[Array, "draws noise"]) -> Float[Array, " draws"]:
+    problem, member, _ = _doubled(fitted)
+    return jax.lax.map(problem.target.log_density, problem.frame.z(member.draws(noise)))
+
+
+def _doubled(fitted: Fitted) -> Fitted:
+    """All its numbers in double precision, data among them: in single, ln y! is off by 0.5 nats at a count of 10⁶."""
+
+    def double(leaf: Any) -> Any:
+        floats = eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating)
+        return leaf.astype(jnp.float64) if floats else leaf
+
+    return jax.tree.map(double, fitted)
 
 
 def _reading(khat: float) -> str:
