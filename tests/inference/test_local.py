@@ -39,11 +39,22 @@ def test_the_best_of_a_family_from_a_bad_encoder_and_from_the_prior():
         found = vi.infer_local(lg.model(), X, start=start, elbo_tol=1e-4, key=KEY)
         assert found.converged.all()
         missed = found.elbo - (lg.log_evidence(exact, X) - gap)
-        assert (np.abs(missed) < 5 * found.elbo_stderr).all()
-        assert found.elbo_stderr.max() < gap
+        # of all rows alike, whose draws are their own
+        stderr = np.sqrt(np.mean(found.elbo_stderr**2))
+        assert (np.abs(missed) < 5 * stderr).all()
+        assert np.abs(missed.mean()) < 5 * stderr / 300**0.5 < gap / 3
         np.testing.assert_allclose(
             found.posterior.variance, np.broadcast_to(1 / np.diagonal(precision), X[:, :2].shape), rtol=1e-2
         )
+
+
+def test_chance_in_the_elbos_averages_out():
+    x = np.repeat(X[:1], 200, axis=0)
+    found = vi.infer_local(lg.model(), x, elbo_tol=1e-3, key=KEY)
+    exact = vi.infer_local(lg.model(), x[:1], elbo_tol=1e-3, key=jax.random.key(1))
+    # with the same draws for all, all of them would be the same
+    assert found.elbo.std() == pytest.approx(np.sqrt(np.mean(found.elbo_stderr**2)), rel=0.3)
+    assert abs(found.elbo.mean() - exact.elbo[0]) < 4 * exact.elbo_stderr[0]
 
 
 def test_a_row_s_answer_does_not_depend_on_the_others():
