@@ -1,5 +1,6 @@
 """Posteriors of single data under a fixed decoder, against those that are known."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,6 +47,16 @@ def test_the_best_of_a_family_from_a_bad_encoder_and_from_the_prior():
         np.testing.assert_allclose(
             found.posterior.variance, np.broadcast_to(1 / np.diagonal(precision), X[:, :2].shape), rtol=1e-2
         )
+
+
+@pytest.mark.parametrize("posterior", ["full_rank", "low_rank"])
+def test_a_posterior_much_narrower_than_the_prior(posterior):
+    narrow = eqx.tree_at(lambda model: model.decoder.log_noise, lg.model(), jnp.log(0.05))
+    found = vi.infer_local(narrow, X, start="prior", posterior=posterior, elbo_tol=0.02, key=KEY)
+    assert found.converged.all()
+    # in the prior's coordinates some stopped where q has no correlations, and some on the way there
+    missed = lg.log_evidence(narrow, X) - found.elbo
+    assert missed.max() < 0.02
 
 
 def test_chance_in_the_elbos_averages_out():

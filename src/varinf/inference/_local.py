@@ -99,8 +99,9 @@ def infer_local(
     """Fit a posterior of its own to each datum, under a model that stays as it is.
 
     Each q maximises its bound on fixed draws by a quasi-Newton method, in stages of twice the draws, until new
-    ones let it rise by less than `elbo_tol`. Rows are worked on in blocks of those that are not done yet; what is found
-    for a row does not depend on the others. Memory is that of the answer and of a block.
+    ones let it rise by less than `elbo_tol`, all after the first in coordinates of that one's spread. Rows are worked
+    on in blocks of those that are not done yet; what is found for a row does not depend on the others. Memory is that
+    of the answer and of a block.
 
     Source: the per-datum posteriors of Hoffman et al. 2013; from the encoder's answer, Kim et al. 2018; fixed draws,
     Giordano, Ingram and Broderick 2024.
@@ -149,11 +150,13 @@ def infer_local(
         noise = buffer.filled(normal_draws(draws, width, stage_seed + draws, match=True))
         gained, settled = work.stage(pending, noise, elbo_tol / 4, steps, max_steps)
         converged[pending] = settled & (gained < elbo_tol) & (draws > _CHUNK)
-        pending, draws = pending[settled & ~converged[pending]], draws * _GROWTH
+        pending = pending[settled & ~converged[pending]]
+        if draws == _CHUNK:
+            work.move(pending, standard)
+        draws *= _GROWTH
     noises = [normal_draws(_CHUNK, width, elbo_seed + i, match=False).astype(dtype) for i in range(_REPEATS)]
     elbos = work.elbos([jnp.asarray(noise) for noise in noises])
-    q = family.moved(*map(jnp.asarray, (work.rows.parameters, shift, _as_scale(family, scale))))
-    return LocalInference(q, elbos.mean(0), elbos.std(0, ddof=1) / math.sqrt(_REPEATS), steps, converged)
+    return LocalInference(work.posterior(), elbos.mean(0), elbos.std(0, ddof=1) / math.sqrt(_REPEATS), steps, converged)
 
 
 class _Work(NamedTuple):
@@ -205,6 +208,22 @@ class _Work(NamedTuple):
                 unfinished.append(chosen[~ended.settled & ~ended.stuck & (steps[chosen] < max_steps)])
             queue = np.concatenate(unfinished)
         return gained[pending], settled[pending]
+
+    def posterior(self) -> Any:
+        """q of each row."""
+        shift, scale, parameters = map(jnp.asarray, self.rows)
+        return self.family.moved(parameters, shift, _as_scale(self.family, scale))
+
+    def move(self, pending: np.ndarray, standard: np.ndarray) -> None:
+        """Set the coordinates of some rows anew, by mean and spread of their q.
+
+        Where those it began in were far too wide, as from the prior, the search ends early, and takes a covariance that
+        it has not seen to be none.
+        """
+        q = self.posterior()
+        for whole, new in zip((self.rows.shift, self.rows.scale), (q.mean, jnp.sqrt(q.variance)), strict=True):
+            whole[pending] = np.asarray(new)[pending]
+        self.rows.parameters[pending] = standard
 
     def elbos(self, noises: list[Float[Array, "draws noise"]]) -> np.ndarray:
         """The elbo of each row on each of some sets of draws, `[sets, rows]`."""

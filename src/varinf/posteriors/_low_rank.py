@@ -10,6 +10,7 @@ from varinf.posteriors._family import AbstractNormalFamily
 from varinf.posteriors._mean_field import positive, raw
 
 _LEAST_SHARE = 1e-3
+_SHARED = 0.1  # of each component's variance, that is F Fᵀ's to begin with
 
 
 class LowRank(AbstractNormalFamily):
@@ -42,10 +43,11 @@ class LowRank(AbstractNormalFamily):
         return LowRankMultivariateNormal(shift + scale * loc, scale[..., None] * factor, (scale * own) ** 2)
 
     def standard(self, dim: int, scale: float | Float[Array, ""] = 1.0) -> Float[Array, " parameters"]:
-        # F = 0 is a saddle: small columns that differ
+        # F = 0 is a saddle: columns that differ, and are so large that none goes to it
         columns = self._columns(dim)
-        factor = 0.1 * scale * jnp.cos(jnp.arange(1, dim + 1)[:, None] * jnp.arange(1, columns + 1))
-        return jnp.concatenate([jnp.zeros(dim), jnp.full(dim, raw(scale)), factor.ravel()])
+        factor = jnp.cos(jnp.arange(1, dim + 1)[:, None] * jnp.arange(1, columns + 1))
+        factor *= _SHARED**0.5 * scale / jnp.sqrt((factor**2).sum(1, keepdims=True))
+        return jnp.concatenate([jnp.zeros(dim), jnp.full(dim, raw((1 - _SHARED) ** 0.5 * scale)), factor.ravel()])
 
     def num_noise(self, dim: int) -> int:
         return dim + self._columns(dim)
