@@ -301,6 +301,9 @@ def test_where_p_has_no_probability_it_is_infinite(float64, name):
     np.testing.assert_array_equal(vd.kl_divergence(q, p), [np.inf, np.inf])
 
 
+NO_OR_3 = np.array([0, 3])
+
+
 @pytest.mark.parametrize(
     ("kl", "q", "expected"),
     [
@@ -318,10 +321,17 @@ def test_where_p_has_no_probability_it_is_infinite(float64, name):
             0.5 * np.log(0.25 / 0.21),
         ),
         (lambda a: vd.kl_divergence(vd.Poisson(a), vd.Poisson(2.0)), 0.0, 2.0),
+        # no trials of what p gives no probability
+        (
+            lambda a: vd.kl_divergence(vd.BinomialProbs(a, NO_OR_3), vd.BinomialProbs(_a(0, 0.2), NO_OR_3)).sum(),
+            0.5,
+            1.5 * np.log(0.25 / 0.16),
+        ),
+        (lambda a: vd.kl_divergence(vd.MultinomialProbs(a, 0), vd.MultinomialProbs(_a(1, 0), 0)), _a(0.5, 0.5), 0.0),
     ],
 )
 def test_what_has_no_probability_counts_nothing(float64, kl, q, expected):
-    """Without the guards the value is finite and the gradient is not a number."""
+    """Without the guards the gradient is not a number, and of no trials nor is the value."""
     got, gradient = jax.jit(lambda q: (kl(q), jax.grad(kl)(q)))(q)
     np.testing.assert_allclose(got, expected, rtol=1e-12)
     assert np.isfinite(gradient).all()

@@ -9,7 +9,7 @@ from numpyro import distributions as nd
 
 from varinf.distributions._bernoulli import Bernoulli
 from varinf.distributions._excess import excess, log_ratio
-from varinf.distributions._kl._registry import no_closed_form, rule, safe_log
+from varinf.distributions._kl._registry import no_closed_form, rule, safe_log, weighted
 from varinf.distributions._softplus import softplus
 from varinf.errors import InputError
 
@@ -45,9 +45,13 @@ def of_chance(probs):
 
 
 def _term(q, p, log):
-    """q ln(q / p) − q + p given ln(p / q), which is p where q is 0: summed over all classes, a KL."""
+    """q ln(q / p) − q + p given ln(p / q), which is p where q is 0: summed over all classes, a KL.
+
+    Where it is infinite its derivative is 0.
+    """
     possible = q >= jnp.finfo(q.dtype).tiny  # else e^log could overflow
-    return jnp.where(possible, q * excess(jnp.where(possible, log, 0)), p)
+    both = possible & (log > -jnp.inf)
+    return jnp.where(both, q * excess(jnp.where(both, log, 0)), jnp.where(possible, jnp.inf, p))
 
 
 def bernoulli(q, p):
@@ -73,7 +77,7 @@ def _need_equal(q, p, name, q_count, p_count):
 @rule(_BINOMIAL)
 def _(q, p):
     count = _need_equal(q, p, "total_count", q.total_count, p.total_count)
-    return count * bernoulli(_two(q), _two(p))
+    return weighted(count, bernoulli(_two(q), _two(p)))
 
 
 @rule(_GEOMETRIC)
@@ -121,7 +125,7 @@ def _(q, p):
 def _(q, p):
     # of different counts, no value is possible under both
     count = jnp.asarray(q.total_count)
-    return jnp.where(count == p.total_count, count * _classes(q, p), jnp.inf)
+    return jnp.where(count == p.total_count, weighted(count, _classes(q, p)), jnp.inf)
 
 
 @rule(nd.DiscreteUniform)

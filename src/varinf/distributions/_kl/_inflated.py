@@ -16,7 +16,7 @@ def _log_zero(base):
 def _beyond_zero(q, p):
     """The part of KL[q || p] that is due to values other than zero."""
     log_q, log_p = _log_zero(q), _log_zero(p)
-    return kl_divergence(q, p) - weighted(jnp.exp(log_q), log_q, log_p)
+    return kl_divergence(q, p) - weighted(jnp.exp(log_q), log_q - log_p)
 
 
 @rule(nd.ZeroInflatedProbs)
@@ -28,8 +28,9 @@ def _(q, p):
 
     q_zero, q_open, q_log_open, q_other = parts(q)
     p_zero, _, p_log_open, _ = parts(p)
-    at_zero = weighted(q_zero, safe_log(q_zero), safe_log(p_zero))
-    return at_zero + weighted(q_other, q_log_open, p_log_open) + q_open * _beyond_zero(q.base_dist, p.base_dist)
+    at_zero = weighted(q_zero, safe_log(q_zero) - safe_log(p_zero))
+    beyond = weighted(q_open, _beyond_zero(q.base_dist, p.base_dist))
+    return at_zero + weighted(q_other, q_log_open - p_log_open) + beyond
 
 
 @rule(nd.HurdleProbs)
@@ -42,4 +43,4 @@ def _(q, p):
         beyond = _beyond_zero(q.base_dist, p.base_dist) * jnp.exp(-log_q) - log_q + log_p
     else:
         beyond = kl_divergence(q.base_dist, p.base_dist)
-    return bernoulli(q_gate, p_gate) + q_gate[1] * beyond
+    return bernoulli(q_gate, p_gate) + weighted(q_gate[1], beyond)

@@ -89,7 +89,6 @@ def safe_log(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.where(positive, jnp.log(jnp.where(positive, x, 1.0)), -jnp.inf)
 
 
-def weighted(weight, log_q, log_p) -> Float[Array, "..."]:
-    """w (ln q − ln p), which is 0 where w is."""
-    possible = weight > 0
-    return weight * (jnp.where(possible, log_q, 0) - jnp.where(possible, log_p, 0))
+def weighted(weight, nats) -> Float[Array, "..."]:
+    """Their product, which is 0 where the weight is."""
+    return weight * jnp.where(weight > 0, nats, 0)
