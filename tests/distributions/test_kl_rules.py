@@ -167,6 +167,28 @@ CASES = {
         COUNTS,
     ),
     "HurdlePoisson": _same(vd.HurdlePoisson, [_a(0.2, 0.7), _a(0.5, 6)], [0.4, 2.0], COUNTS),
+    # bases of which that of p has no chance of zero; checked, NumPyro's give zero none either
+    "Zero-inflated uniform": (
+        lambda a: vd.ZeroInflatedDistribution(vd.DiscreteUniform(0, 3), gate=a, validate_args=False),
+        [_a(0.2, 0.7)],
+        lambda a: vd.ZeroInflatedDistribution(vd.DiscreteUniform(1, 3), gate=a, validate_args=False),
+        [0.6],
+        _up_to(3),
+    ),
+    "Zero-inflated Bernoulli": (
+        lambda a, b: vd.ZeroInflatedDistribution(vd.Bernoulli(b), gate=a),
+        [_a(0.2, 0.7), CHANCES],
+        lambda a: vd.ZeroInflatedDistribution(vd.BernoulliProbs(1.0), gate=a, validate_args=False),
+        [0.6],
+        _up_to(1),
+    ),
+    "Hurdle of classes": (
+        lambda a, b: vd.HurdleDistribution(vd.Categorical(b), gate=a),
+        [_a(0.2, 0.7), SIMPLEX],
+        lambda a: vd.HurdleDistribution(vd.CategoricalProbs(_a(0, 0.4, 0.6)), gate=a, validate_args=False),
+        [0.6],
+        _up_to(2),
+    ),
     "LKJCholesky": _same(lambda a: vd.LKJCholesky(2, a), [_a(0.7, 4)], [2.0], _correlation(_nodes(-1, 0, 1))),
 }
 
@@ -328,6 +350,15 @@ NO_OR_3 = np.array([0, 3])
             1.5 * np.log(0.25 / 0.16),
         ),
         (lambda a: vd.kl_divergence(vd.MultinomialProbs(a, 0), vd.MultinomialProbs(_a(1, 0), 0)), _a(0.5, 0.5), 0.0),
+        # always zero, of a base with values that p's has not
+        (
+            lambda a: vd.kl_divergence(
+                vd.HurdleDistribution(vd.Categorical(_a(0.5, 0, 0.5)), gate=a),
+                vd.HurdleDistribution(vd.Categorical(_a(0.5, 0.5, 0)), gate=0.25),
+            ),
+            1.0,
+            np.log(4),
+        ),
     ],
 )
 def test_what_has_no_probability_counts_nothing(float64, kl, q, expected):
@@ -335,6 +366,14 @@ def test_what_has_no_probability_counts_nothing(float64, kl, q, expected):
     got, gradient = jax.jit(lambda q: (kl(q), jax.grad(kl)(q)))(q)
     np.testing.assert_allclose(got, expected, rtol=1e-12)
     assert np.isfinite(gradient).all()
+
+
+def test_zero_is_no_value_of_a_uniform_that_is_not_checked(float64):
+    """NumPyro's gives any value its probability."""
+    uniform = lambda low: vd.DiscreteUniform(low, 3, validate_args=False)  # noqa: E731
+    inflated = lambda low, gate: vd.ZeroInflatedDistribution(uniform(low), gate=gate)  # noqa: E731
+    kl = jax.jit(lambda *gates: vd.kl_divergence(*map(inflated, (0, 1), gates)))(0.3, 0.6)
+    np.testing.assert_allclose(kl, 0.475 * np.log(0.475 / 0.6) + 0.525 * np.log(0.525 / 0.4), rtol=1e-12)
 
 
 # --- distributions made of others -----------------------------------------------------------------------------------

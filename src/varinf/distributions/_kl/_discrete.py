@@ -13,9 +13,9 @@ from varinf.distributions._kl._registry import no_closed_form, rule, safe_log, w
 from varinf.distributions._softplus import softplus
 from varinf.errors import InputError
 
-_BERNOULLI = (Bernoulli, nd.BernoulliProbs, nd.BernoulliLogits)
+BERNOULLI = (Bernoulli, nd.BernoulliProbs, nd.BernoulliLogits)
 _BINOMIAL = (nd.BinomialProbs, nd.BinomialLogits)
-_CATEGORICAL = (nd.CategoricalProbs, nd.CategoricalLogits)
+CATEGORICAL = (nd.CategoricalProbs, nd.CategoricalLogits)
 _GEOMETRIC = (nd.GeometricProbs, nd.GeometricLogits)
 _MULTINOMIAL = (nd.MultinomialProbs, nd.MultinomialLogits)
 _BY_LOGITS = (
@@ -28,7 +28,7 @@ _BY_LOGITS = (
 )
 
 
-def _two(d):
+def two(d):
     """p, 1 − p, ln p and ln(1 − p) of what has a probability or its log-odds."""
     if isinstance(d, _BY_LOGITS):
         # by ln σ, which stays finite where a probability rounds to 0 or 1
@@ -59,9 +59,9 @@ def bernoulli(q, p):
     return sum(_term(q[i], p[i], p[i + 2] - q[i + 2]) for i in range(2))
 
 
-@rule(_BERNOULLI)
+@rule(BERNOULLI)
 def _(q, p):
-    return bernoulli(_two(q), _two(p))
+    return bernoulli(two(q), two(p))
 
 
 def _need_equal(q, p, name, q_count, p_count):
@@ -77,13 +77,13 @@ def _need_equal(q, p, name, q_count, p_count):
 @rule(_BINOMIAL)
 def _(q, p):
     count = _need_equal(q, p, "total_count", q.total_count, p.total_count)
-    return weighted(count, bernoulli(_two(q), _two(p)))
+    return weighted(count, bernoulli(two(q), two(p)))
 
 
 @rule(_GEOMETRIC)
 def _(q, p):
     # 1 / p trials on average, the last a success
-    return bernoulli(_two(q), _two(p)) / _two(q)[0]
+    return bernoulli(two(q), two(p)) / two(q)[0]
 
 
 @rule(nd.GammaPoisson)
@@ -103,20 +103,21 @@ def _(q, p):
     return _term(q_rate, p_rate, log_ratio(p_rate, jnp.where(q_rate > 0, q_rate, 1)))
 
 
-def _class_log_probs(d):
+def class_log_probs(d):
+    """ln p of each class."""
     if isinstance(d, _BY_LOGITS):
         return jax.nn.log_softmax(jnp.asarray(d.logits))
     return safe_log(jnp.asarray(d.probs))
 
 
 def _classes(q, p):
-    log_q, log_p = _class_log_probs(q), _class_log_probs(p)
+    log_q, log_p = class_log_probs(q), class_log_probs(p)
     if log_q.shape[-1] != log_p.shape[-1]:
         raise InputError(f"KL[q || p] needs as many classes in both, got {log_q.shape[-1]} and {log_p.shape[-1]}")
     return _term(jnp.exp(log_q), jnp.exp(log_p), log_p - log_q).sum(-1)
 
 
-@rule(_CATEGORICAL)
+@rule(CATEGORICAL)
 def _(q, p):
     return _classes(q, p)
 
