@@ -256,6 +256,35 @@ def test_it_keeps_its_digits_in_single_precision():
     np.testing.assert_allclose(kls(list(q), list(p)), expected, rtol=1e-3)
 
 
+# what is infinite, 0 or without digits on the way
+LIFETIMES = [
+    (
+        vd.Gompertz,
+        vd.Gompertz,
+        [(1e-3, 1, 0.5, 0.7), (100, 1, 100, 1), (100, 1, 120, 0.5), (1e6, 1, 1, 1e6)],
+        [51.7957718, 0, 0.112820508, 1250.98091],
+    ),
+    (vd.Weibull, vd.Weibull, [(0.1, 1, 1, 40)], [81591686.9]),
+    (vd.Weibull, vd.Gamma, [(1e-10, 1 / 36, 2, 1e-10)], [3.71992978e21]),
+]
+
+
+def test_lifetimes_in_single_precision():
+    """By products of e^η, powers and Γ all but the first were NaN or infinite."""
+
+    @jax.jit
+    def kls(numbers):
+        return [
+            jax.vmap(jax.value_and_grad(lambda n, q=q, p=p: vd.kl_divergence(q(n[0], n[1]), p(n[2], n[3]))))(rows)
+            for (q, p, *_), rows in zip(LIFETIMES, numbers, strict=True)
+        ]
+
+    got = kls([np.array(rows, np.float32) for *_, rows, _ in LIFETIMES])
+    for (values, slopes), (*_, expected) in zip(got, LIFETIMES, strict=True):
+        np.testing.assert_allclose(values, expected, rtol=2e-5, atol=5e-7)
+        assert np.isfinite(slopes).all()
+
+
 # --- of hurdles, whose values are a point and a density, and of matrices: by the average over draws ---------------
 
 TRILS = np.array([[[1.0, 0], [0.5, 0.7]], [[2.0, 0], [-0.5, 1.2]]])
