@@ -432,6 +432,12 @@ GRADIENTS = {
         [[0.5, 0.3, 0.0], [3.0, -9.0, -2.0], [6.0, 2.0, 1.0]],
         [0.3, -4.0],
     ),
+    # by its formula NaN at the location
+    "distribution function of student t": (
+        lambda p, x: vd.StudentT(3.0, p[0], jnp.exp(p[1])).cdf(x),
+        [[0.3, 0.0], [-9.0, -2.0], [2.0, 1.0]],
+        [0.3, -4.0],
+    ),
     "negative binomial": (
         lambda p, x: vd.NegativeBinomialLogMean(p[0], jnp.exp(p[1])).log_prob(x),
         [[0.5, 0.0], [-3.0, -2.0], [35.0, 1.0], [3.0, 6.0]],

@@ -49,24 +49,13 @@ class StudentT(FromArrays):
         return self.loc + self.scale * normal * jnp.exp(0.5 * (jnp.log(self.df / 2) - log_gamma))
 
     def log_prob(self, value):
-        size = jnp.abs((value - self.loc) / self.scale) / jnp.sqrt(self.df)
-        # ln(1 + size²), where the square does not overflow
-        far = size > 1
-        near_size, far_size = jnp.where(far, 0.0, size), jnp.where(far, size, 1.0)
-        log_tail = jnp.where(far, 2 * jnp.log(far_size) + jnp.log1p(1 / far_size**2), jnp.log1p(near_size**2))
-        normalizer = 0.5 * math.log(2 * math.pi) + jnp.log(self.scale) - log_half_step(self.df / 2)
-        return -(self.df + 1) / 2 * log_tail - normalizer
+        return _log_density((value - self.loc) / self.scale, self.df) - jnp.log(self.scale)
 
     def cdf(self, value):
         """The probability of what lies below `value`; in float32 to 2e-6 up to 100 degrees of freedom, then less."""
         z = (value - self.loc) / self.scale
-        size = jnp.abs(z) / jnp.sqrt(self.df)
-        near = size < 1
-        # The share of z² in df + z² near the location, that of df in the tails: each where it keeps its digits.
-        close, far = jnp.where(near, size, 0.0) ** 2, jnp.where(near, 0.0, 1 / jnp.where(near, 1.0, size)) ** 2
-        middle = 0.5 * jnp.sign(z) * betainc(0.5, self.df / 2, close / (1 + close))
-        tail = 0.5 * betainc(self.df / 2, 0.5, far / (1 + far))
-        return jnp.where(near, 0.5 + middle, jnp.where(z < 0, tail, 1 - tail))
+        below = _below(jax.lax.stop_gradient(z), self.df)
+        return _of_slope(below, jnp.exp(_log_density(z, self.df)), z)
 
     @property
     def mean(self):
@@ -78,3 +67,35 @@ class StudentT(FromArrays):
         safe = jnp.where(exists, self.df, 3.0)
         known = jnp.where(exists, self.scale**2 * (safe / (safe - 2)), jnp.inf)
         return jnp.broadcast_to(jnp.where(self.df > 1, known, jnp.nan), self.batch_shape)
+
+
+def _log_density(z, df):
+    size = jnp.abs(z) / jnp.sqrt(df)
+    # ln(1 + size²), where the square does not overflow
+    far = size > 1
+    near_size, far_size = jnp.where(far, 0.0, size), jnp.where(far, size, 1.0)
+    log_tail = jnp.where(far, 2 * jnp.log(far_size) + jnp.log1p(1 / far_size**2), jnp.log1p(near_size**2))
+    return log_half_step(df / 2) - 0.5 * math.log(2 * math.pi) - (df + 1) / 2 * log_tail
+
+
+def _below(z, df):
+    """The probability of what lies below z."""
+    size = jnp.abs(z) / jnp.sqrt(df)
+    near = size < 1
+    # The share of z² in df + z² near the location, that of df in the tails: each where it keeps its digits.
+    close, far = jnp.where(near, size, 0.0) ** 2, jnp.where(near, 0.0, 1 / jnp.where(near, 1.0, size)) ** 2
+    middle = 0.5 * jnp.sign(z) * betainc(0.5, df / 2, close / (1 + close))
+    tail = 0.5 * betainc(df / 2, 0.5, far / (1 + far))
+    return jnp.where(near, 0.5 + middle, jnp.where(z < 0, tail, 1 - tail))
+
+
+@jax.custom_jvp
+def _of_slope(below, density, z):
+    """`below`, whose derivative by z is the density: that of its formula is no number at the location."""
+    return below
+
+
+@_of_slope.defjvp
+def _(primals, tangents):
+    (below, density, _), (dbelow, _, dz) = primals, tangents
+    return below, dbelow + density * dz
