@@ -525,6 +525,8 @@ def test_bernoulli_keeps_its_digits_in_single_precision():
     rare = scipy.stats.bernoulli(1 / (1 + np.exp(15)))
     np.testing.assert_allclose(d.variance, rare.var(), rtol=1e-6)
     np.testing.assert_allclose(d.entropy(), rare.entropy(), rtol=1e-6)
+    bend = jax.grad(jax.grad(lambda logit: vd.Bernoulli(logits=logit).entropy()))
+    np.testing.assert_allclose(bend(0.0), -0.25, rtol=1e-6)
 
 
 def test_bernoulli_at_certainty():

@@ -68,7 +68,8 @@ class Bernoulli(FromArrays):
 
     def entropy(self):
         # by the rarer outcome, whose chance keeps its digits; of certainty 0, and not 0 times infinity
-        size = jnp.nan_to_num(jnp.abs(self.logits), nan=jnp.nan)
+        # by a choice and not |l|, whose slope of 0 at 0 would spoil the second derivative
+        size = jnp.nan_to_num(jnp.where(self.logits < 0, -self.logits, self.logits), nan=jnp.nan)
         return softplus(-size) + jax.nn.sigmoid(-size) * size
 
     def enumerate_support(self, expand: bool = True):
